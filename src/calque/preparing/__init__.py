@@ -1,0 +1,10 @@
+"""Invertible steps between physical columns and what a network sees."""
+
+from calque.preparing import elementwise, empirical, kinematics
+from calque.preparing.context import Context
+from calque.preparing.preparation import Preparation
+from calque.preparing.prepare import JUDGE, TRAIN, VALIDATE, Data, prepare
+from calque.preparing.step import STEPS, Step
+
+__all__ = ["JUDGE", "STEPS", "TRAIN", "VALIDATE", "Context", "Data", "Preparation", "Step", "prepare",
+           "elementwise", "empirical", "kinematics"]

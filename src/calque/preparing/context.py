@@ -1,0 +1,89 @@
+"""Conditions: columns that a generator is given rather than draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calque.errors import DataError
+from calque.table import Array, Table
+
+CATEGORIES = 32  # an integer column with more values is continuous
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One context column: categories (one-hot) or a number (standardised)."""
+
+    name: str
+    dtype: str
+    levels: tuple[float, ...] = ()
+    shift: float = 0.0
+    scale: float = 1.0
+
+    @classmethod
+    def fit(cls, name: str, column: Array, weights: Array) -> Condition:
+        """Integers with few values are categories, everything else is a number."""
+        if column.dtype.kind in "biu":
+            levels = np.unique(column)
+            if len(levels) <= CATEGORIES:
+                return cls(name, str(column.dtype), tuple(levels.tolist()))
+        mean = float(np.average(column, weights=weights))
+        spread = float(np.sqrt(np.average((column - mean) ** 2, weights=weights))) or 1.0
+        return cls(name, str(column.dtype), (), mean, spread)
+
+    @property
+    def size(self) -> int:
+        """Width of the encoded condition; one category needs none."""
+        return (len(self.levels) if len(self.levels) > 1 else 0) if self.levels else 1
+
+    def encode(self, column: Array) -> Array:
+        """Column (N,) → (N, size); raises DataError at a category that training never saw."""
+        if not self.levels:
+            return ((column - self.shift) / self.scale)[:, None].astype(np.float32)
+        hot = column[:, None] == np.asarray(self.levels)
+        if not hot.any(1).all():
+            strange = column[~hot.any(1)][0]
+            raise DataError(f"context {self.name} = {strange} was not trained on; there are {list(self.levels)}")
+        return hot.astype(np.float32) if self.size else hot[:, :0].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Context:
+    """All conditions, side by side."""
+
+    conditions: tuple[Condition, ...] = ()
+
+    @classmethod
+    def fit(cls, table: Table, names: Sequence[str], weights: Array) -> Context:
+        """Take categories and scales from training rows."""
+        return cls(tuple(Condition.fit(name, table[name], weights) for name in names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Context columns."""
+        return tuple(condition.name for condition in self.conditions)
+
+    @property
+    def size(self) -> int:
+        """Width C of the encoded context."""
+        return sum(condition.size for condition in self.conditions)
+
+    def encode(self, table: Table) -> Tensor:
+        """Table → (N, C) float32."""
+        parts = [condition.encode(table[condition.name]) for condition in self.conditions]
+        return torch.from_numpy(np.concatenate([np.zeros((len(table), 0), np.float32), *parts], axis=1))
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain numbers and strings, for JSON."""
+        return [vars(condition) for condition in self.conditions]
+
+    @classmethod
+    def from_dict(cls, saved: list[dict[str, Any]]) -> Context:
+        """Rebuild from `to_dict`."""
+        return cls(tuple(Condition(**{**entry, "levels": tuple(entry["levels"])}) for entry in saved))

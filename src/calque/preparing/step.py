@@ -1,0 +1,112 @@
+"""The contract of a preparation step: forward beside inverse, fitted numbers as buffers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from calque.errors import ConfigError, DataError, unknown
+
+STEPS: dict[str, type[Step]] = {}
+
+
+def register(kind: str) -> Callable[[type[Step]], type[Step]]:
+    """Give a step its name in TOML files."""
+
+    def add(step: type[Step]) -> type[Step]:
+        step.kind = kind
+        STEPS[kind] = step
+        return step
+
+    return add
+
+
+class Step(nn.Module):
+    """An invertible map from `columns` (N, k) to `outputs` (N, m), fitted on training rows.
+
+    `inverse_noise` and `forward_noise` count the standard normals per event that a direction consumes; both
+    directions are pure functions of their arguments. `log_abs_det_jacobian` is what has to be added to the
+    log density of the outputs to get that of the columns; a step that is no bijection says in its docstring
+    what that means.
+    """
+
+    kind: ClassVar[str] = ""
+    inverse_noise: int = 0
+    forward_noise: int = 0
+
+    def __init__(self, columns: Sequence[str], outputs: Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.columns = tuple(columns)
+        self.outputs = self.default_outputs() if outputs is None else tuple(outputs)
+        if len(self.outputs) != len(self.default_outputs()):
+            raise ConfigError(
+                f"step '{self.kind} {' '.join(self.columns)}' makes {len(self.default_outputs())} columns, "
+                f"but {len(self.outputs)} names are given: {' '.join(self.outputs) or 'none'}"
+            )
+
+    def default_outputs(self) -> tuple[str, ...]:
+        """Names of what comes out where the user gives none."""
+        return self.columns
+
+    def fit(self, x: Tensor, weights: Tensor) -> None:
+        """Take statistics from x (N, k) float64 and weights (N,); raises DataError outside the domain."""
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Columns (N, k) and normals (N, forward_noise) → outputs (N, m)."""
+        raise NotImplementedError
+
+    def inverse(self, y: Tensor, noise: Tensor) -> Tensor:
+        """Outputs (N, m) and normals (N, inverse_noise) → columns (N, k)."""
+        raise NotImplementedError
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """log |∂y/∂x| (N,)."""
+        raise NotImplementedError
+
+    def number(self, name: str, value: float | Tensor) -> None:
+        """Keep a fitted number, or replace it."""
+        self.register_buffer(name, torch.as_tensor(value, dtype=torch.float64))
+
+    def settings(self) -> dict[str, Any]:
+        """The constructor's keywords, to save and to show."""
+        names = [name for name in inspect.signature(type(self).__init__).parameters
+                 if name not in ("self", "columns", "outputs")]
+        return {name: getattr(self, name) for name in names}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that rebuilds the step, as plain numbers and strings."""
+        buffers = {name: buffer.double().tolist() for name, buffer in self.named_buffers()}
+        return {"kind": self.kind, "columns": self.columns, "outputs": self.outputs,
+                "settings": self.settings(), "buffers": buffers}
+
+    @staticmethod
+    def from_dict(saved: dict[str, Any]) -> Step:
+        """Rebuild a step from `to_dict`."""
+        step = find(saved["kind"])(saved["columns"], saved["outputs"], **saved["settings"])
+        for name, value in saved["buffers"].items():
+            step.number(name, torch.tensor(value, dtype=torch.float64))
+        return step
+
+    def refuse(self, bad: Tensor, why: str, remedy: str) -> None:
+        """Raise DataError that names the column and the first rows where `bad` (N, k) holds."""
+        for column, rows in zip(self.columns, bad.T, strict=True):
+            if rows.any():
+                first = torch.nonzero(rows).flatten()[:3].tolist()
+                raise DataError(f"step '{self.kind}': column {column!r} {why} in {int(rows.sum())} of "
+                                f"{len(rows)} rows (training rows {first}…); {remedy}")
+
+
+def find(kind: str) -> type[Step]:
+    """Look up a step by its name; raises ConfigError that names the nearest."""
+    if kind not in STEPS:
+        raise ConfigError(unknown("step", kind, STEPS))
+    return STEPS[kind]
+
+
+def weighted_mean(x: Tensor, weights: Tensor) -> Tensor:
+    """Mean of each column of x (N, k)."""
+    return (weights[:, None] * x).sum(0) / weights.sum()
