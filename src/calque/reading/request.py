@@ -1,0 +1,169 @@
+"""What a reader is asked for: columns, names, a condition, and what becomes of non-finite numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from calque.errors import ConfigError, DataError, unknown
+from calque.reading.formats import Field
+from calque.reading.where import Where
+from calque.table import Array
+
+
+@dataclass(frozen=True)
+class Request:
+    """Columns by their new names, the weight among them, and a condition on new names."""
+
+    columns: tuple[str, ...] | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    weight: str | None = None
+    where: Where | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
+    drop_nonfinite: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        columns: Sequence[str] | None,
+        rename: Mapping[str, str] | None,
+        weight: str | None,
+        where: str | None,
+        units: Mapping[str, str] | None,
+        drop_nonfinite: bool,
+    ) -> Request:
+        """Check what can be checked without a file."""
+        if isinstance(columns, str):
+            raise ConfigError(f"columns = {columns!r} is one text; give a list of names, as in [{columns!r}]")
+        if columns is not None and len(set(columns)) < len(columns):
+            raise ConfigError(f"a column is asked for twice: {', '.join(columns)}")
+        condition = Where(where) if where else None
+        chosen = None if columns is None else tuple(columns)
+        return cls(chosen, dict(rename or {}), weight, condition, dict(units or {}), drop_nonfinite)
+
+    def plan(self, fields: Sequence[Field], source: str) -> Plan:
+        """Match the request with what a file holds; DataError names the nearest where it does not."""
+        known = self._renamed(fields, source)
+        plain = [name for name, one in known.items() if one.dtype is not None]
+        kept = list(plain if self.columns is None else self.columns)
+        if self.weight is not None and self.weight not in kept:
+            kept.append(self.weight)
+        if not kept:
+            raise DataError(_no_numbers(source, fields))
+        wanted = [*kept, *sorted((self.where.names if self.where else set()) - set(kept))]
+        for name in wanted:
+            if name not in known:
+                raise DataError(unknown("column", name, known, f"in {source}"))
+            if known[name].dtype is None:
+                kind = known[name].kind
+                raise DataError(f"column {name!r} in {source} holds {kind}, not one number or image per event")
+        if self.weight is not None and known[self.weight].shape:
+            raise DataError(f"weight column {self.weight!r} in {source} has shape {known[self.weight].shape} per event")
+        rows = _common_rows([known[name] for name in wanted], source)
+        units = {name: self.units.get(name, known[name].unit) for name in kept}
+        for name in self.units:
+            if name not in known:
+                raise DataError(unknown("column", name, known, f"in {source}, to give a unit to"))
+        return Plan(
+            {name: known[name].name for name in wanted},
+            tuple(kept),
+            {name: unit for name, unit in units.items() if unit},
+            rows,
+            max(1, sum(known[name].bytes_per_row for name in wanted)),
+            self.where,
+            source,
+        )
+
+    def _renamed(self, fields: Sequence[Field], source: str) -> dict[str, Field]:
+        there = {one.name: one for one in fields}
+        for old in self.rename:
+            if old not in there:
+                raise DataError(unknown("column", old, there, f"in {source}, to rename"))
+        names = [self.rename.get(name, name) for name in there]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"rename gives the name {name!r} to two columns of {source}")
+        return dict(zip(names, there.values(), strict=True))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request matched with a file: `reads` maps new names to the file's, `rows` is None where unknown."""
+
+    reads: dict[str, str]
+    keeps: tuple[str, ...]
+    units: dict[str, str]
+    rows: int | None
+    row_bytes: int
+    where: Where | None
+    source: str
+
+    def piece_rows(self, size: int) -> int:
+        """Rows that fill `size` bytes, within reason."""
+        return int(np.clip(size // self.row_bytes, 1000, 1_000_000))
+
+    def choose(self, piece: Mapping[str, Array], first: int) -> tuple[dict[str, Array], Array]:
+        """Rename, apply the condition, drop what only it needed; also the rows' numbers in the file."""
+        columns = {name: piece[old] for name, old in self.reads.items()}
+        index = np.arange(first, first + len(next(iter(columns.values()))))
+        if self.where is None:
+            return {name: columns[name] for name in self.keeps}, index
+        mask = self.where.mask(columns, f"in {self.source}")
+        return {name: columns[name][mask] for name in self.keeps}, index[mask]
+
+
+class Ledger:
+    """Counts non-finite numbers of one file, and drops their rows or fails at the end."""
+
+    def __init__(self, source: str, drop: bool) -> None:
+        self.source, self.drop = source, drop
+        self.counts: dict[str, int] = {}
+        self.first: list[int] = []
+        self.dropped = 0
+
+    @property
+    def passes(self) -> bool:
+        """Whether rows may still go on."""
+        return self.drop or not self.counts
+
+    def sift(self, columns: dict[str, Array], index: Array) -> dict[str, Array]:
+        """Note the rows that hold NaN or infinities; keep the others."""
+        bad = np.zeros(len(index), dtype=bool)
+        for name, array in columns.items():
+            if array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64)):
+                continue  # a finite sum has finite terms: one pass instead of two
+            wrong = ~np.isfinite(array).reshape(len(index), -1).all(axis=1)
+            if wrong.any():
+                self.counts[name] = self.counts.get(name, 0) + int(wrong.sum())
+                bad |= wrong
+        if not bad.any():
+            return columns
+        self.dropped += int(bad.sum())
+        self.first += index[bad][: 5 - len(self.first)].tolist()
+        return {name: array[~bad] for name, array in columns.items()}
+
+    def close(self) -> None:
+        """Warn of what was dropped, or raise DataError."""
+        if not self.counts:
+            return
+        counts = ", ".join(f"{number} in {name!r}" for name, number in self.counts.items())
+        more = " …" if self.dropped > len(self.first) else ""
+        found = f"NaN or infinite: {counts} of {self.source}, first in rows {', '.join(map(str, self.first))}{more}"
+        if not self.drop:
+            raise DataError(f"{found}; drop_nonfinite = true leaves such rows out")
+        warnings.warn(f"{self.dropped} rows dropped; {found}", stacklevel=2)
+
+
+def _common_rows(fields: Sequence[Field], source: str) -> int | None:
+    rows = {one.name: one.rows for one in fields}
+    if len(set(rows.values())) > 1:
+        raise DataError(f"columns of unequal length in {source}: {rows}")
+    return fields[0].rows
+
+
+def _no_numbers(source: str, fields: Sequence[Field]) -> str:
+    hint = "; layout = 'fairship' reads such files" if any(one.name == "MCTrack" for one in fields) else ""
+    return f"no column of numbers in {source}, only lists or objects{hint}" if fields else f"no columns in {source}"

@@ -1,0 +1,175 @@
+"""Files of events written as a stream; they appear under their name only when they are complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calque.errors import CalqueError, DataError, FileError, nearest, unknown
+from calque.reading.formats import Compression, Format, Writer, format_of, writing
+from calque.reading.stream import join
+from calque.table import Array, Table
+
+BUFFER_ROWS = 250_000
+BUFFER_BYTES = 64_000_000
+
+
+class Sink:
+    """A streaming writer: rows go to `NAME.part`, which takes its name on a clean end and stays otherwise.
+
+    `units` default to those of the first table. With `resume`, what a killed writer left is kept aside and
+    `salvaged` hands back the rows of it that are complete. Raises FileError where the disk does not let it.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        tree: str | None = None,
+        units: Mapping[str, str] | None = None,
+        compression: str = "lz4",
+        layout: str | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.path = Path(path).expanduser()
+        self.format = format_of(self.path, layout)
+        self.tree = self.format.default_tree if tree is None else tree
+        self.units, self.compression = dict(units or {}), Compression.parse(compression)
+        self.part = self.path.with_name(self.path.name + ".part")
+        self.left = self.path.with_name(self.path.name + ".salvage")
+        self.rows = 0
+        self._kinds: dict[str, tuple[np.dtype[np.generic], tuple[int, ...]]] = {}
+        self._held: list[dict[str, Array]] = []
+        self._held_rows = 0
+        self._writer: Writer | None = None
+        self._check_place()
+        if resume:
+            self._set_aside()
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def write(self, table: Table | Mapping[str, ArrayLike]) -> None:
+        """Append rows; the first fix names, types and shapes."""
+        if isinstance(table, Table):
+            self.units = {**table.units, **self.units}
+        columns = {name: np.asarray(table[name]) for name in table}
+        columns = self._conform(columns)
+        rows = len(next(iter(columns.values())))
+        self._held.append(columns)
+        self._held_rows += rows
+        self.rows += rows
+        if self._held_rows >= self._buffer_rows():
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is held, finish the file and give it its name."""
+        if not self._kinds:
+            raise DataError(f"nothing was written to {self.path}: no table, so no columns")
+        self._flush()
+        with writing(self.path):
+            self._opened().close()
+            os.replace(self.part, self.path)
+            self.left.unlink(missing_ok=True)
+
+    def abandon(self) -> None:
+        """Write what is held and leave it as `NAME.part`, to be resumed."""
+        # whatever ended the writing is the error to show, not what follows from it
+        with contextlib.suppress(CalqueError, OSError, RuntimeError, ValueError):
+            if self._kinds:
+                self._flush()
+                self._opened().close()
+
+    def salvaged(self, rows: int = 100_000) -> Iterator[Table]:
+        """Tables of the complete rows that a killed writer left; none where there are none, or none readable."""
+        if self.left.is_file():
+            for columns in _intact(self.format, self.left, self.tree, rows):
+                yield Table(columns, dict(self.units), None, str(self.left))
+
+    def _buffer_rows(self) -> int:
+        size = sum(kind.itemsize * int(np.prod(shape, dtype=int)) for kind, shape in self._kinds.values())
+        return max(1, min(BUFFER_ROWS, BUFFER_BYTES // max(size, 1)))
+
+    def _conform(self, columns: dict[str, Array]) -> dict[str, Array]:
+        if not self._kinds:
+            columns = Table.of(columns, source="what is written").columns
+            self._kinds = {name: (array.dtype, array.shape[1:]) for name, array in columns.items()}
+        for name in columns.keys() ^ self._kinds.keys():
+            if name in self._kinds:
+                raise DataError(unknown("column", name, columns, f"in what is appended to {self.path}"))
+            raise DataError(f"column {name!r} was not there when {self.path} was begun; {nearest(name, self._kinds)}")
+        for name, (_, shape) in self._kinds.items():
+            if columns[name].shape[1:] != shape:
+                raise DataError(f"column {name!r} has shape {columns[name].shape[1:]}, {shape} in {self.path}")
+        # a copy where it is none: the caller may fill its arrays again
+        return {name: columns[name].astype(kind) for name, (kind, _) in self._kinds.items()}
+
+    def _opened(self) -> Writer:
+        if self._writer is None:
+            self._writer = self.format.open(self.part, self.tree, self.units, self.compression)
+        return self._writer
+
+    def _flush(self) -> None:
+        if not self._held:
+            return
+        with writing(self.path):
+            writer, held, step = self._opened(), join(self._held), self._buffer_rows()
+            self._held = []
+            for start in range(0, max(self._held_rows, 1), step):
+                writer.write({name: array[start : start + step] for name, array in held.items()})
+            self._held_rows = 0
+
+    def _check_place(self) -> None:
+        folder = self.path.parent
+        if self.path.is_dir():
+            raise FileError(f"cannot write {self.path}: it is a folder")
+        if not folder.is_dir():
+            raise FileError(f"cannot write {self.path}: there is no folder {folder.resolve()}")
+        if not os.access(folder, os.W_OK):
+            raise FileError(f"cannot write {self.path}: the folder {folder.resolve()} is read-only")
+
+    def _set_aside(self) -> None:
+        """Keep the leftover with the most rows: a resumed writer may have been killed in its turn."""
+        old, new = (sum(_lengths(self.format, path, self.tree)) for path in (self.left, self.part))
+        with writing(self.path):
+            if new > old:
+                os.replace(self.part, self.left)
+
+
+def write(
+    table: Table,
+    path: str | Path,
+    *,
+    tree: str | None = None,
+    compression: str = "lz4",
+    layout: str | None = None,
+) -> None:
+    """Write one table to one file, whose suffix tells the format; see `Sink`."""
+    with Sink(path, tree=tree, compression=compression, layout=layout) as sink:
+        sink.write(table)
+
+
+def _lengths(form: Format, path: Path, tree: str) -> Iterator[int]:
+    for columns in _intact(form, path, tree, BUFFER_ROWS):
+        yield len(next(iter(columns.values())))
+
+
+def _intact(form: Format, path: Path, tree: str, rows: int) -> Iterator[dict[str, Array]]:
+    # a torn file can fail in any way: what came before is whole, what comes after is lost
+    with contextlib.suppress(Exception):
+        if path.is_file():
+            yield from form.salvage(path, tree, rows)

@@ -1,0 +1,97 @@
+"""One table in one file, and the rows of it that a request wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from calque.errors import FileError
+from calque.reading.files import Files, locate
+from calque.reading.formats import Field, Format, format_of, reading
+from calque.reading.request import Ledger, Plan, Request
+from calque.reading.summary import Summary
+from calque.table import Array
+
+PIECE_BYTES = 16_000_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table in a file, whose format is known and whose tree is chosen."""
+
+    path: Path
+    tree: str
+    format: Format
+
+    @classmethod
+    def all(cls, files: Files, tree: str | None, layout: str | None, exclude: Sequence[str]) -> list[Source]:
+        """Open what paths, globs and `file:tree` mean, sorted by path."""
+        return [cls.open(place.path, place.tree, layout) for place in locate(files, tree, exclude)]
+
+    @classmethod
+    def open(cls, path: Path, tree: str | None = None, layout: str | None = None) -> Source:
+        """Find the format and the tree; raises FileError where either is not there."""
+        form = format_of(path, layout)
+        if path.stat().st_size == 0:
+            raise FileError(f"{path} is empty: 0 bytes")
+        with reading(path, form.name):
+            return cls(path, form.choose(path, tree), form)
+
+    def __str__(self) -> str:
+        return f"tree {self.tree!r} of {self.path}" if self.tree else str(self.path)
+
+    @cached_property
+    def fields(self) -> list[Field]:
+        """Columns of the table."""
+        with reading(self.path, self.format.name):
+            return self.format.describe(self.path, self.tree)
+
+    def plan(self, request: Request) -> Plan:
+        """Match a request with this table."""
+        return request.plan(self.fields, str(self))
+
+    def pieces(self, names: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
+        """Columns in pieces of about `rows` rows; a fault of the file is one FileError."""
+        with reading(self.path, self.format.name):
+            yield from self.format.iterate(self.path, self.tree, names, rows)
+
+    def events(self, request: Request, rows: int | None = None, limit: int | None = None) -> Iterator[dict[str, Array]]:
+        """Rows that a request wants, under the names it gives them.
+
+        After the first non-finite number the rest is only counted, then a DataError says how many there are,
+        unless the request drops such rows.
+        """
+        plan = self.plan(request)
+        ledger = Ledger(str(self.path), request.drop_nonfinite)
+        first, left = 0, np.inf if limit is None else limit
+        for piece in self.pieces(list(plan.reads.values()), rows or plan.piece_rows(PIECE_BYTES)):
+            size = len(next(iter(piece.values())))
+            chosen, index = plan.choose(piece, first)
+            if not request.drop_nonfinite and len(index) > left:
+                chosen, index = _head(chosen, int(left)), index[: int(left)]
+            chosen = ledger.sift(chosen, index)
+            chosen = _head(chosen, int(min(left, len(index))))
+            if ledger.passes and len(next(iter(chosen.values()))):
+                yield chosen
+            left -= len(next(iter(chosen.values())))
+            first += size
+            if left <= 0:
+                break
+        ledger.close()
+
+    def summary(self, request: Request) -> Summary:
+        """Statistics of the rows that a request wants, non-finite numbers counted."""
+        plan, found, first = self.plan(request), Summary(), 0
+        for piece in self.pieces(list(plan.reads.values()), plan.piece_rows(PIECE_BYTES)):
+            chosen, index = plan.choose(piece, first)
+            found += Summary.of(chosen, request.weight)
+            first += len(index)
+        return found
+
+
+def _head(columns: dict[str, Array], rows: int) -> dict[str, Array]:
+    return {name: array[:rows] for name, array in columns.items()}

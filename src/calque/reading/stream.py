@@ -1,0 +1,215 @@
+"""Tables from files: whole, piece by piece, or as statistics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from calque.errors import DataError
+from calque.reading.files import Files
+from calque.reading.request import Request
+from calque.reading.source import Source
+from calque.reading.summary import Summary
+from calque.table import Array, Table
+
+Result = TypeVar("Result")
+
+
+def read(
+    files: Files,
+    *,
+    tree: str | None = None,
+    columns: Sequence[str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    weight: str | None = None,
+    where: str | None = None,
+    exclude: Sequence[str] = (),
+    limit: int | None = None,
+    layout: str | None = None,
+    units: Mapping[str, str] | None = None,
+    drop_nonfinite: bool = False,
+    workers: int | None = None,
+) -> Table:
+    """Read one table from one file or many, rows in the order of the sorted files.
+
+    `files` are paths, globs or `file.root:tree`; `columns`, `weight`, `where` and `units` use the names that
+    `rename` gives; `limit` keeps the first rows for which `where` holds. Files are read side by side by
+    `workers` threads, which changes nothing in the result. Raises FileError, DataError, ConfigError.
+    """
+    request = Request.of(columns, rename, weight, where, units, drop_nonfinite)
+    sources = Source.all(files, tree, layout, exclude)
+    if limit is None:
+        parts = _side_by_side(lambda source: Filler.of(source, request), sources, workers)
+    else:
+        parts = _first_rows(sources, request, limit)
+    table = Table(_join(parts), sources[0].plan(request).units, weight, _called(sources))
+    _check(len(table), float(table.weights.sum()), request, table.source)
+    return table
+
+
+def iterate(
+    files: Files,
+    *,
+    rows: int = 100_000,
+    tree: str | None = None,
+    columns: Sequence[str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    weight: str | None = None,
+    where: str | None = None,
+    exclude: Sequence[str] = (),
+    limit: int | None = None,
+    layout: str | None = None,
+    units: Mapping[str, str] | None = None,
+    drop_nonfinite: bool = False,
+) -> Iterator[Table]:
+    """Read as `read` does, as a stream of tables of `rows` rows (the last is shorter) in bounded memory."""
+    if rows < 1:
+        raise DataError(f"rows = {rows}; a table of the stream needs at least one")
+    request = Request.of(columns, rename, weight, where, units, drop_nonfinite)
+    sources = Source.all(files, tree, layout, exclude)
+    known, name = sources[0].plan(request).units, _called(sources)
+    seen, total = 0, 0.0
+    for part in regroup(_one_by_one(sources, request, limit, rows), rows):
+        table = Table(part, known, weight, name)
+        seen, total = seen + len(table), total + float(table.weights.sum())
+        yield table
+    _check(seen, total, request, name)
+
+
+def summarise(
+    files: Files,
+    *,
+    tree: str | None = None,
+    columns: Sequence[str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    weight: str | None = None,
+    where: str | None = None,
+    exclude: Sequence[str] = (),
+    layout: str | None = None,
+    workers: int | None = None,
+) -> dict[Path, Summary]:
+    """Rows, minima, maxima, means of each file, non-finite numbers counted; `Summary.merged` joins them."""
+    request = Request.of(columns, rename, weight, where, None, False)
+    sources = Source.all(files, tree, layout, exclude)
+    found = _side_by_side(lambda source: source.summary(request), sources, workers)
+    return {source.path: summary for source, summary in zip(sources, found, strict=True)}
+
+
+class Filler:
+    """Columns that grow in place: as much memory as the rows need, once."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.rows = capacity, 0
+        self.arrays: dict[str, Array] = {}
+
+    @classmethod
+    def of(cls, source: Source, request: Request, limit: int | None = None) -> Filler:
+        """Fill from a file."""
+        expected = source.plan(request).rows or 0
+        filler = cls(expected if limit is None else min(expected, limit))
+        for piece in source.events(request, limit=limit):
+            filler.add(piece)
+        return filler
+
+    def add(self, piece: Mapping[str, Array]) -> None:
+        """Append rows."""
+        stop = self.rows + len(next(iter(piece.values())))
+        if stop > self.capacity or not self.arrays:
+            self._grow(piece, max(stop, self.capacity if not self.arrays else 2 * self.capacity))
+        for name, array in piece.items():
+            self.arrays[name][self.rows : stop] = array
+        self.rows = stop
+
+    def take(self, name: str) -> Array:
+        """Hand a column over."""
+        return self.arrays.pop(name)[: self.rows]
+
+    def _grow(self, piece: Mapping[str, Array], capacity: int) -> None:
+        for name, array in piece.items():
+            # pages of an empty array cost nothing before they are written
+            larger = np.empty((capacity, *array.shape[1:]), array.dtype)
+            if name in self.arrays:
+                larger[: self.rows] = self.arrays[name][: self.rows]
+            self.arrays[name] = larger
+        self.capacity = capacity
+
+
+def regroup(pieces: Iterator[dict[str, Array]], rows: int) -> Iterator[dict[str, Array]]:
+    """Pieces of any length → pieces of `rows` rows, the last shorter."""
+    held: list[dict[str, Array]] = []
+    count = 0
+    for piece in pieces:
+        held.append(piece)
+        count += len(next(iter(piece.values())))
+        if count >= rows:
+            joined = join(held)
+            whole = count - count % rows
+            for start in range(0, whole, rows):
+                yield {name: array[start : start + rows] for name, array in joined.items()}
+            count -= whole
+            held = [{name: array[whole:] for name, array in joined.items()}] if count else []
+    if count:
+        yield join(held)
+
+
+def join(pieces: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Concatenate pieces of the same columns; a single piece is not copied."""
+    if len(pieces) == 1:
+        return dict(pieces[0])
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _join(parts: list[Filler]) -> dict[str, Array]:
+    filled = [part for part in parts if part.rows]
+    if not filled:
+        return {"": np.empty(0)}
+    # column by column, each freed as it goes: at most one column is held twice
+    take = [part.take for part in filled]
+    names = list(filled[0].arrays)
+    return {name: take[0](name) if len(take) == 1 else np.concatenate([one(name) for one in take]) for name in names}
+
+
+def _side_by_side(work: Callable[[Source], Result], sources: Sequence[Source], workers: int | None) -> list[Result]:
+    threads = min(len(sources), workers or os.cpu_count() or 1)
+    if threads == 1:
+        return [work(source) for source in sources]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, sources))
+
+
+def _first_rows(sources: Sequence[Source], request: Request, limit: int) -> list[Filler]:
+    parts: list[Filler] = []
+    for source in sources:
+        if limit > 0:
+            parts.append(Filler.of(source, request, limit))
+            limit -= parts[-1].rows
+    return parts
+
+
+def _one_by_one(
+    sources: Sequence[Source], request: Request, limit: int | None, rows: int
+) -> Iterator[dict[str, Array]]:
+    for source in sources:
+        for piece in source.events(request, rows, limit):
+            yield piece
+            limit = None if limit is None else limit - len(next(iter(piece.values())))
+        if limit == 0:
+            return
+
+
+def _called(sources: Sequence[Source]) -> str:
+    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    return f"{sources[0].path}{more}"
+
+
+def _check(rows: int, total: float, request: Request, source: str) -> None:
+    if rows == 0:
+        why = f"the condition {request.where.text!r} holds for none" if request.where else "the table is empty"
+        raise DataError(f"no rows in {source}: {why}")
+    if total <= 0:
+        raise DataError(f"the weights {request.weight!r} of {source} sum to {total:g}; a positive total is needed")
