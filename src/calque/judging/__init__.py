@@ -1,0 +1,13 @@
+"""Judging: how far the copy is from the original, and how well that is known."""
+
+from calque.judging.classifier import Classifier, Judgement
+from calque.judging.copying import Copying
+from calque.judging.judge import Merit, Report, figure_of_merit, judge_tables
+from calque.judging.measure import Estimate, Measure
+from calque.judging.scores import Scores
+from calque.judging.views import DERIVED, RAW, VIEWS, View, derive, view
+
+__all__ = [
+    "DERIVED", "RAW", "VIEWS", "Classifier", "Copying", "Estimate", "Judgement", "Measure", "Merit", "Report",
+    "Scores", "View", "derive", "figure_of_merit", "judge_tables", "view",
+]

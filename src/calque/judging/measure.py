@@ -1,0 +1,93 @@
+"""The contract of a measure: two tables in, numbers with an error and a floor out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from calque.table import Table
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number of a comparison, how well it is known, and what two real samples would give.
+
+    `error` and `floor_error` are one standard deviation; a floor or an error that was not estimated is NaN.
+    `how` says in words where value, error and floor come from, `worse` which way is bad; `details` holds plain numbers and strings.
+
+    >>> Estimate("auc", 0.53, 0.003, 0.5, 0.004, how="bootstrap").excess
+    6.0
+    """
+
+    name: str
+    value: float
+    error: float = math.nan
+    floor: float = math.nan
+    floor_error: float = math.nan
+    how: str = ""
+    worse: Literal["higher", "lower"] = "higher"
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def excess(self) -> float:
+        """How much worse than the floor, in standard deviations; NaN where either is unknown."""
+        spread = math.hypot(self.error, self.floor_error)
+        distance = self.value - self.floor if self.worse == "higher" else self.floor - self.value
+        return distance / spread if spread > 0 else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for strict JSON: unknown numbers are None."""
+        known: dict[str, Any] = finite(asdict(self))
+        return known
+
+    def __str__(self) -> str:
+        return f"{self.name} = {plus_minus(self.value, self.error)} (floor {plus_minus(self.floor, self.floor_error)})"
+
+
+class Measure(Protocol):
+    """Compare generated rows with real ones.
+
+    One pass may give several numbers (a classifier: AUC, χ² and overlap), so a measure returns a tuple.
+    `reference` are more real rows, usually those of the training: the floor compares them with `real`, at
+    the same sizes; without them a measure halves `real`. Raises DataError where the tables cannot be compared.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the measure, unique within a report."""
+
+    def __call__(
+        self, real: Table, fake: Table, reference: Table | None = None, seed: int = 0
+    ) -> tuple[Estimate, ...]:
+        """Measure; the same seed gives the same numbers."""
+
+
+def finite(value: Any) -> Any:
+    """Replace what JSON does not know (NaN, infinities) by None, at any depth.
+
+    >>> finite({"a": [1.0, float("nan")]})
+    {'a': [1.0, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def plus_minus(value: float, error: float) -> str:
+    """Write a number and its error to the error's second digit.
+
+    >>> plus_minus(0.51234, 0.0031), plus_minus(0.5, float("nan")), plus_minus(float("nan"), 1.0)
+    ('0.5123 ± 0.0031', '0.5000', '-')
+    """
+    if not math.isfinite(value):
+        return "-"
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.4f}"
+    digits = min(max(1 - math.floor(math.log10(error)), 0), 12)
+    return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -1,0 +1,118 @@
+"""Two tables as matrices and weights that may be compared; everything that forbids it is said here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calque.errors import DataError
+from calque.seeds import numpy_stream
+from calque.table import Array, Table
+
+LEAST_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows (N, D) of features in double precision with weights (N,); images lie flat."""
+
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, table: Table, names: Sequence[str]) -> Sample:
+        """Lay columns side by side."""
+        parts = [table[name].reshape(len(table), -1).astype(np.float64) for name in names]
+        return cls(np.concatenate(parts, axis=1), table.weights)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, index: Array | slice) -> Sample:
+        """Keep rows by index, slice or mask."""
+        return Sample(self.values[index], self.weights[index])
+
+    def draw(self, count: int, seed: int, name: str, *counters: int) -> Sample:
+        """Take `count` rows in random order, none twice."""
+        order = numpy_stream(seed, f"judging/{name}", *counters).permutation(len(self))
+        return self.rows(order[:count])
+
+
+def comparable(real: Table, fake: Table) -> tuple[str, ...]:
+    """Name the features that both tables have, once everything that forbids a comparison is excluded.
+
+    Raises DataError for different columns, shapes or units, fewer than 50 rows, non-finite values, and
+    columns that are constant in the real rows (a constant generated column is a fault to be measured).
+    """
+    check_columns(real, fake)
+    names = real.features
+    for table in (real, fake):
+        check_rows(table)
+        check_finite(table)
+    check_constants(real)
+    return names
+
+
+def check_columns(real: Table, fake: Table) -> None:
+    """Raise DataError unless both tables hold the same features, in the same shapes and units."""
+    missing = [name for name in real.features if name not in fake.features]
+    extra = [name for name in fake.features if name not in real.features]
+    if missing or extra:
+        raise DataError(
+            f"different columns: {listed(missing)} only in {real.source}, {listed(extra)} only in {fake.source}; "
+            "select the same columns of both, and name the weight column as such"
+        )
+    for name in real.features:
+        shapes = real[name].shape[1:], fake[name].shape[1:]
+        if shapes[0] != shapes[1]:
+            raise DataError(f"column {name!r} has shape {shapes[0]} in {real.source}, {shapes[1]} in {fake.source}")
+        units = real.units.get(name), fake.units.get(name)
+        if all(units) and units[0] != units[1]:
+            raise DataError(f"column {name!r} is in {units[0]} in {real.source}, in {units[1]} in {fake.source}")
+
+
+def check_rows(table: Table) -> None:
+    """Raise DataError for fewer than 50 rows."""
+    if len(table) < LEAST_ROWS:
+        raise DataError(f"{len(table)} rows in {table.source} are too few to judge; at least {LEAST_ROWS} are needed")
+
+
+def check_finite(table: Table) -> None:
+    """Raise DataError for NaN and infinities: the column, how many, the first rows."""
+    for name, rows in table.nonfinite().items():
+        raise DataError(
+            f"{len(rows)} rows of column {name!r} of {table.source} are not finite (first: {listed(rows[:5])}); "
+            "drop them first (read with drop_nonfinite = true)"
+        )
+
+
+def check_constants(table: Table) -> None:
+    """Raise DataError for columns without spread: nothing can be judged there."""
+    constant = [name for name in table.features if np.ptp(table[name]) == 0]
+    if constant:
+        raise DataError(
+            f"columns {listed(constant)} of {table.source} are constant (first value {table[constant[0]].flat[0]}); "
+            "leave them out of the selection"
+        )
+
+
+def check_weights(table: Table, purpose: str) -> None:
+    """Raise DataError where weights are negative or sum to nothing."""
+    weights = table.weights
+    negative = np.flatnonzero(weights < 0)
+    if len(negative):
+        raise DataError(
+            f"{purpose} cannot use negative weights: {len(negative)} of {len(table)} rows of {table.source} "
+            f"(column {table.weight!r}, first rows: {listed(negative[:5])}); judge without weights, or "
+            "resample the rows to positive ones first"
+        )
+    if weights.sum() <= 0:
+        raise DataError(f"the weights of {table.source} (column {table.weight!r}) are all zero")
+
+
+def listed(entries: Sequence[object] | Array) -> str:
+    """Write a short list; 'none' where it is empty."""
+    return ", ".join(str(entry) for entry in entries) if len(entries) else "none"
