@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 import numpy as np
 
 from calque.errors import ConfigError, unknown
-from calque.extras import need
 from calque.judging.measure import Estimate
 from calque.judging.samples import LEAST_ROWS, Sample, check_weights, comparable
 from calque.judging.scores import Scores, chi2_error
+from calque.judging.trees import KINDS, Kind, limited, score, train
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
-
-Kind = Literal["fast", "note"]
-KINDS = ("fast", "note")
 
 
 @dataclass(frozen=True)
@@ -167,45 +162,3 @@ class Classifier:
             return single * math.sqrt(2 / count)
         own = max(float(np.var(values, ddof=1)) - single**2 / 2, 0.0) if count > 1 else 0.0
         return math.sqrt(single**2 * (1 + 1 / count) / 2 + own / count)
-
-
-def train(kind: Kind, real: Sample, fake: Sample, seed: int) -> Any:
-    """Fit a classifier (real 1, generated 0), both classes of the same total weight."""
-    values, labels, weights = stacked(real, fake)
-    return untrained(kind, seed).fit(values, labels, sample_weight=weights)
-
-
-def untrained(kind: Kind, seed: int) -> Any:
-    """Make the note's classifier, or the same trees on binned columns: about forty times faster."""
-    from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
-
-    state = seed % 2**32
-    if kind == "note":
-        return GradientBoostingClassifier(n_estimators=100, learning_rate=0.1, max_depth=4, random_state=state)
-    return HistGradientBoostingClassifier(
-        max_iter=100, learning_rate=0.1, max_depth=4, max_leaf_nodes=16, min_samples_leaf=1,
-        early_stopping=False, random_state=state,
-    )
-
-
-def stacked(real: Sample, fake: Sample) -> tuple[Any, Any, Any]:
-    """Rows, labels and weights of both classes, the mean weight of each class being one."""
-    values = np.concatenate([real.values, fake.values])
-    labels = np.repeat([1, 0], [len(real), len(fake)])
-    weights = np.concatenate([sample.weights / sample.weights.mean() for sample in (real, fake)])
-    return values, labels, weights
-
-
-def score(model: Any, real: Sample, fake: Sample) -> Scores:
-    """Probability of being real of both samples."""
-    both = model.predict_proba(np.concatenate([real.values, fake.values]))[:, 1]
-    return Scores(both[: len(real)], both[len(real):], real.weights, fake.weights)
-
-
-def limited(threads: int | None) -> AbstractContextManager[Any]:
-    """Keep the trees to so many threads; None leaves it to the machine."""
-    if threads is None:
-        return nullcontext()
-    limits = need("threadpoolctl", "a limit on threads").threadpool_limits  # scikit-learn brings it
-    limit: AbstractContextManager[Any] = limits(threads, user_api="openmp")
-    return limit

@@ -15,10 +15,11 @@ class Estimate:
     """One number of a comparison, how well it is known, and what two real samples would give.
 
     `error` and `floor_error` are one standard deviation; a floor or an error that was not estimated is NaN.
-    `how` says in words where value, error and floor come from, `worse` which way is bad; `details` holds plain numbers and strings.
+    `how` says in words where value, error and floor come from, `worse` which way is bad; `details` holds
+    plain numbers and strings.
 
-    >>> Estimate("auc", 0.53, 0.003, 0.5, 0.004, how="bootstrap").excess
-    6.0
+    >>> Estimate("auc", 0.75, 0.03, 0.5, 0.04, how="bootstrap").excess
+    5.0
     """
 
     name: str
