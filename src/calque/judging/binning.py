@@ -1,0 +1,80 @@
+"""Bins that suit a column: one per value where values are few, else equal bins over the bulk of the real rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calque.table import Table
+
+if TYPE_CHECKING:
+    import hist
+
+FEW = 40  # so many values get a bin each
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Edges (bins + 1,) of a column and, where each bin is one value, the values (bins,)."""
+
+    edges: NDArray[np.float64]
+    values: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, column: NDArray[np.float64], weights: NDArray[np.float64], bins: int = 60) -> Binning:
+        """Choose bins from real rows; the range holds 99.8 % of the weight, or everything if that is little more."""
+        distinct = np.unique(column)
+        if len(distinct) <= FEW:
+            return cls(around(distinct), distinct)
+        low, high = central_range(column, np.abs(weights))
+        span = high - low
+        low = distinct[0] if low - distinct[0] < 0.1 * span else low
+        high = distinct[-1] if distinct[-1] - high < 0.1 * span else high
+        if whole_numbers(distinct) and high - low < 2 * bins:
+            return cls(np.arange(low - 0.5, high + 1))
+        high = np.nextafter(high, np.inf) if high > low else low + 1
+        return cls(np.linspace(low, high, bins + 1))
+
+    def fill(self, column: NDArray[np.float64], weights: NDArray[np.float64]) -> hist.Hist[Any]:
+        """Histogram of the share of the total weight, with its variances; flow bins keep what lies outside."""
+        import hist
+
+        made = hist.Hist(hist.axis.Variable(self.edges), storage=hist.storage.Weight())
+        made.fill(column, weight=weights)
+        return made / weights.sum()
+
+
+def around(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges halfway between values."""
+    if len(values) == 1:
+        return np.array([values[0] - 0.5, values[0] + 0.5])
+    middle = (values[1:] + values[:-1]) / 2
+    return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
+
+
+def central_range(column: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
+    """Give the weighted quantiles at 0.1 % and 99.9 %."""
+    order = np.argsort(column)
+    cumulative = np.cumsum(weights[order])
+    places = np.searchsorted(cumulative, cumulative[-1] * np.array([0.001, 0.999]))
+    low, high = column[order][np.minimum(places, len(column) - 1)]
+    return float(low), float(high)
+
+
+def whole_numbers(values: NDArray[np.float64]) -> bool:
+    """Whether all values are integers."""
+    return bool(np.all(values == np.round(values)))
+
+
+def plain(table: Table, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+    """Give one number a row and column, in double precision; an image is drawn by its sum."""
+    return {name: table[name].reshape(len(table), -1).astype(np.float64).sum(axis=1) for name in names}
+
+
+def outside(made: hist.Hist[Any]) -> float:
+    """Share of the weight beyond the edges."""
+    content = made.values(flow=True)
+    return float(content[0] + content[-1])

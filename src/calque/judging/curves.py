@@ -1,0 +1,69 @@
+"""Training curves: AUC, reduced χ², overlap and losses against steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from calque.judging.paper import LINES, QUIET, figure, safe_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MERITS = {"auc": "AUC", "chi2": "reduced χ²", "overlap": "overlap", "log_prob": "mean log density"}
+IDEAL = {"auc": 0.5, "chi2": 1.0, "overlap": 1.0}
+NOT_LOSSES = {"step", "auc_error", "seconds", "time", "rate", "epoch"}
+
+
+def curves(history: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Draw what a history of dictionaries with a "step" holds; every other number is a loss. None if nothing."""
+    panels = [[key] for key in MERITS if points(history, key)[0]]
+    losses = [key for key in numbers(history) if key not in MERITS and key not in NOT_LOSSES]
+    panels += [losses] if losses else []
+    if not panels:
+        return None
+    made = figure(7.2, 0.9 + 2.0 * len(panels))
+    rows = made.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    margin = 0.62 / made.get_figheight()
+    made.subplots_adjust(left=0.14, right=0.965, top=1 - 0.25 * margin, bottom=margin, hspace=0.08)
+    for axes, keys in zip(rows, panels, strict=True):
+        draw(axes, history, keys)
+    rows[-1].set_xlabel("step")
+    made.align_ylabels()
+    return made
+
+
+def draw(axes: Axes, history: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> None:
+    """Draw one panel; χ² falls over decades, so its scale is logarithmic."""
+    for key, colour in zip(keys, (LINES * len(keys))[: len(keys)], strict=True):
+        steps, values = points(history, key)
+        axes.plot(steps, values, color=colour, linewidth=1.5, marker="o" if len(steps) < 60 else None, markersize=3.2,
+                  label=safe_label(key))
+    name = keys[0]
+    if name == "chi2" and min(values) > 0:
+        axes.set_yscale("log")
+    if name in IDEAL:
+        axes.axhline(IDEAL[name], color=QUIET, linewidth=1, linestyle=":")
+    axes.set_ylabel(MERITS.get(name, "loss"))
+    axes.margins(x=0.02, y=0.12)
+    if name not in MERITS:
+        axes.legend(loc="upper right", ncols=min(len(keys), 4))
+
+
+def points(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
+    """Steps and values where this number was taken."""
+    found = [(float(entry["step"]), float(entry[key])) for entry in history
+             if "step" in entry and is_number(entry.get(key))]
+    return [step for step, _ in found], [value for _, value in found]
+
+
+def numbers(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys that hold a number anywhere, in order of appearance."""
+    return list(dict.fromkeys(key for entry in history for key, value in entry.items() if is_number(value)))
+
+
+def is_number(value: object) -> bool:
+    """Whether this can be drawn."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,82 @@
+"""Two columns of both samples beside each other, on one colour scale, and where they differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calque.judging.binning import Binning
+from calque.judging.paper import figure, safe_label
+
+if TYPE_CHECKING:
+    import hist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PULL_LIMIT = 5.0
+
+
+def fill_pair(
+    columns: tuple[NDArray[np.float64], NDArray[np.float64]], binnings: tuple[Binning, Binning],
+    weights: NDArray[np.float64],
+) -> hist.Hist[Any]:
+    """Histogram of the share of the weight in two columns, with its variances."""
+    import hist
+
+    made = hist.Hist(*(hist.axis.Variable(binning.edges) for binning in binnings), storage=hist.storage.Weight())
+    made.fill(*columns, weight=weights)
+    return made / weights.sum()
+
+
+def pair(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> Figure:
+    """Draw real, generated, and their difference in standard deviations."""
+    made = figure(13.2, 4.5)
+    panels = made.subplots(1, 3, sharex=True, sharey=True)
+    made.subplots_adjust(left=0.07, right=0.945, top=0.915, bottom=0.15, wspace=0.2)
+    norm = shared_scale(real.values(), fake.values())
+    for axes, shares, title in ((panels[0], real, "real"), (panels[1], fake, "generated")):
+        image = draw(axes, shares, np.ma.masked_less_equal(shares.values(), 0), title, norm=norm, cmap="viridis")
+    colour_bar(made, panels[1], image, "share of events per bin")
+    image = draw(panels[2], real, pull(real, fake), "generated − real", cmap="PuOr_r", vmin=-PULL_LIMIT,
+                 vmax=PULL_LIMIT)
+    colour_bar(made, panels[2], image, "standard deviations")
+    for axes in panels:
+        axes.set_xlabel(safe_label(labels[0]))
+    panels[0].set_ylabel(safe_label(labels[1]))
+    return made
+
+
+def draw(axes: Axes, shape: hist.Hist[Any], content: NDArray[np.float64], title: str, **colours: Any) -> Any:
+    """Draw one panel, rasterised so that a PDF stays small."""
+    axes.set_title(title, loc="left", pad=7)
+    return axes.pcolormesh(shape.axes[0].edges, shape.axes[1].edges, content.T, rasterized=True, **colours)
+
+
+def colour_bar(made: Figure, axes: Axes, image: Any, label: str) -> None:
+    """Place a colour bar right of a panel without shrinking it."""
+    beside = axes.inset_axes((1.025, 0, 0.04, 1))
+    bar = made.colorbar(image, cax=beside)
+    bar.set_label(label, loc="top", fontsize=11)
+    beside.tick_params(labelsize=10, which="both", direction="out", left=False)
+
+
+def shared_scale(real: NDArray[np.float64], fake: NDArray[np.float64]) -> Any:
+    """Logarithmic colours from the lowest filled bin of either sample to the highest, six decades at most."""
+    from matplotlib.colors import LogNorm
+
+    both = np.concatenate([real.ravel(), fake.ravel()])
+    highest = float(both.max())
+    if highest <= 0:
+        return LogNorm(0.1, 1)
+    lowest = max(float(both[both > 0].min()), 1e-6 * highest)
+    return LogNorm(lowest, highest if highest > lowest else 2 * lowest)
+
+
+def pull(real: hist.Hist[Any], fake: hist.Hist[Any]) -> NDArray[np.float64]:
+    """Difference in standard deviations; blank where neither sample has events."""
+    variance = real.variances() + fake.variances()
+    difference = fake.values() - real.values()
+    filled = variance > 0
+    return np.ma.masked_where(~filled, difference / np.sqrt(np.where(filled, variance, 1)))

@@ -1,0 +1,88 @@
+"""What every plot shares: style, safe labels, and files that are complete or absent."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calque.atomic import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REAL, FAKE, QUIET = "#000000", "#D55E00", "#6E6E6E"  # black against Okabe and Ito's vermilion
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LONGEST_LABEL = 40
+
+STYLE: dict[str, Any] = {
+    "font.family": ["TeX Gyre Heros", "DejaVu Sans"], "font.size": 13, "axes.labelsize": 14,
+    "axes.titlesize": 13, "legend.fontsize": 12, "xtick.labelsize": 12, "ytick.labelsize": 12,
+    "axes.linewidth": 1.1, "axes.unicode_minus": True, "axes.formatter.use_mathtext": True,
+    "axes.formatter.limits": (-3, 4), "mathtext.fontset": "dejavusans", "mathtext.default": "regular",
+    "xtick.major.size": 6, "xtick.minor.size": 3, "ytick.major.size": 6, "ytick.minor.size": 3,
+    "xtick.major.width": 1.0, "ytick.major.width": 1.0, "legend.handlelength": 1.6,
+    "legend.borderaxespad": 0.8, "pdf.fonttype": 42, "savefig.dpi": 130, "figure.dpi": 130,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in mplhep's ROOT style at sane sizes; matplotlib's settings are as before afterwards."""
+    import mplhep
+    from matplotlib import rc_context
+
+    style: Any = {**mplhep.style.ROOT, **STYLE}
+    with rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a column may be named in any script
+        yield
+
+
+def figure(width: float, height: float) -> Figure:
+    """Make a figure of so many inches that no global state knows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height))
+    FigureCanvasAgg(made)
+    return made
+
+
+def save(made: Figure, folder: Path, name: str) -> list[Path]:
+    """Save as PNG and as PDF; raises FileError where that is impossible."""
+    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    for path in paths:
+        kind = path.suffix[1:]
+        with replacing(path) as beside:  # no date in a PDF: the same plot is the same file
+            made.savefig(beside, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
+    return paths
+
+
+def safe_label(text: str) -> str:
+    """Label that matplotlib shows as it is: no formula starts in it, and it is not too long.
+
+    >>> safe_label("cost_$x$ [%]")
+    'cost_\\\\$x\\\\$ [%]'
+    """
+    flat = re.sub(r"[\\s\\x00-\\x1f\\x7f]+", " ", text).strip() or "(no name)"
+    short = flat if len(flat) <= LONGEST_LABEL else flat[: LONGEST_LABEL - 1] + "…"
+    return short.replace("$", r"\\$")
+
+
+def safe_names(names: tuple[str, ...]) -> dict[str, str]:
+    """File name for each column: letters, digits, dash and underscore, none twice.
+
+    >>> safe_names(("px", "a/b", "a b"))
+    {'px': 'px', 'a/b': 'a_b', 'a b': 'a_b_2'}
+    """
+    given: dict[str, str] = {}
+    for name in names:
+        base = re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_")[:40] or "column"
+        taken, number, chosen = set(map(str.lower, given.values())), 1, base
+        while chosen.lower() in taken:
+            chosen, number = f"{base}_{number + 1}", number + 1
+        given[name] = chosen
+    return given
