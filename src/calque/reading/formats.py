@@ -75,10 +75,8 @@ class Format(ABC):
         """Columns of a table, none of its values read."""
 
     @abstractmethod
-    def iterate(
-        self, path: Path, tree: str, columns: Sequence[str], rows: int, start: int = 0
-    ) -> Iterator[dict[str, Array]]:
-        """Columns in pieces of about `rows` rows, from row `start` on."""
+    def iterate(self, path: Path, tree: str, columns: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
+        """Columns in pieces of about `rows` rows."""
 
     @abstractmethod
     def open(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> Writer:

@@ -35,13 +35,11 @@ class Root(Format):
             table = file[tree]
             return _branches(table) if _is_tree(table) else _fields(table)
 
-    def iterate(
-        self, path: Path, tree: str, columns: Sequence[str], rows: int, start: int = 0
-    ) -> Iterator[dict[str, Array]]:
+    def iterate(self, path: Path, tree: str, columns: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
         """Columns in pieces that end where baskets do, where those are small enough."""
         with opened(path) as file:
             table = file[tree]
-            for first, last in _steps(table, columns, rows, start):
+            for first, last in _steps(table, columns, rows):
                 yield _arrays(table, columns, first, last)
 
     def open(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> Writer:
@@ -129,9 +127,9 @@ def _field(name: str, dtype: np.dtype[Any], unit: str, rows: int, kind: str) -> 
     return Field(name, base.newbyteorder("=") if numbers else None, shape if numbers else (), unit, int(rows), kind)
 
 
-def _steps(table: Any, columns: Sequence[str], rows: int, start: int) -> Iterator[tuple[int, int]]:
+def _steps(table: Any, columns: Sequence[str], rows: int) -> Iterator[tuple[int, int]]:
     """Ranges of rows, ended at common basket ends unless that would be over four times too long."""
-    ends = _ends(table, columns)
+    ends, start = _ends(table, columns), 0
     while start < table.num_entries:
         stop = min(start + rows, table.num_entries)
         after = ends[np.searchsorted(ends, stop) :]

@@ -36,10 +36,15 @@ class Source:
     def open(cls, path: Path, tree: str | None = None, layout: str | None = None) -> Source:
         """Find the format and the tree; raises FileError where either is not there."""
         form = format_of(path, layout)
-        if path.stat().st_size == 0:
-            raise FileError(f"{path} is empty: 0 bytes")
-        with reading(path, form.name):
+        with reading(_filled(path), form.name):
             return cls(path, form.choose(path, tree), form)
+
+    @staticmethod
+    def trees(path: Path) -> list[str]:
+        """Names of the tables in a file."""
+        form = format_of(path)
+        with reading(_filled(path), form.name):
+            return form.trees(path)
 
     def __str__(self) -> str:
         return f"tree {self.tree!r} of {self.path}" if self.tree else str(self.path)
@@ -91,6 +96,12 @@ class Source:
             found += Summary.of(chosen, request.weight)
             first += len(index)
         return found
+
+
+def _filled(path: Path) -> Path:
+    if path.stat().st_size == 0:
+        raise FileError(f"{path} is empty: 0 bytes")
+    return path
 
 
 def _head(columns: dict[str, Array], rows: int) -> dict[str, Array]:

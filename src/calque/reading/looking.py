@@ -1,0 +1,100 @@
+"""What is inside a file: trees, columns, types, rows, ranges, non-finite counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+
+from calque.errors import FileError
+from calque.reading.files import locate
+from calque.reading.formats import Field
+from calque.reading.request import Request
+from calque.reading.source import Source
+from calque.reading.summary import Summary
+
+TITLES = ("column", "type", "shape", "unit", "min", "max", "mean", "non-finite")
+KIND = 24
+
+
+@dataclass(frozen=True)
+class TreeLook:
+    """One table: its columns, and the statistics of those that hold numbers."""
+
+    name: str
+    fields: tuple[Field, ...]
+    summary: Summary
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+        return self.summary.rows or max((field.rows or 0 for field in self.fields), default=0)
+
+    def lines(self) -> list[str]:
+        """Say it in plain text."""
+        cells = [TITLES, *(self._cells(field) for field in self.fields)]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(TITLES))]
+        table = ["  ".join(_pad(*one) for one in zip(row, widths, range(len(widths)), strict=True)) for row in cells]
+        title = f"tree {self.name!r}: " if self.name else ""
+        return [f"{title}{self.rows:,} rows, {len(self.fields)} columns", *(f"  {line.rstrip()}" for line in table)]
+
+    def _cells(self, field: Field) -> tuple[str, ...]:
+        shape = "×".join(map(str, field.shape))
+        known = self.summary.columns.get(field.name)
+        if known is None:
+            kind = field.kind if len(field.kind) <= KIND else field.kind[: KIND - 1] + "…"
+            return (field.name, kind, shape, field.unit, "", "", "", "")
+        numbers = [f"{value:.6g}" for value in (known.min, known.max, known.mean)]
+        return (field.name, str(field.dtype), shape, field.unit, *numbers, str(known.nonfinite))
+
+
+@dataclass(frozen=True)
+class Look:
+    """A file and the tables in it."""
+
+    path: Path
+    format: str
+    size: int
+    trees: tuple[TreeLook, ...]
+
+    def lines(self) -> list[str]:
+        """Say it in plain text."""
+        head = f"{self.path}: {self.format}, {self.size / 1e6:,.3g} MB"
+        return [head, *(line for tree in self.trees for line in ("", *tree.lines()))]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def look(path: str | Path, tree: str | None = None, *, layout: str | None = None) -> Look:
+    """Show what a file holds, of one tree or of all; raises FileError where it is not one readable file."""
+    places = locate(path, tree)
+    if len(places) > 1:
+        raise FileError(f"{path} means {len(places)} files; look at one, such as {places[0].path}")
+    place, inside = places[0]
+    names = [inside] if inside is not None or layout else Source.trees(place)
+    sources = [Source.open(place, name, layout) for name in names]
+    if not sources:
+        sources = [Source.open(place)]  # says why there is no tree
+    return Look(place, sources[0].format.name, place.stat().st_size, tuple(map(_look, sources)))
+
+
+def _look(source: Source) -> TreeLook:
+    lengths: dict[int | None, list[str]] = {}
+    for field in source.fields:
+        if field.dtype is not None:
+            lengths.setdefault(field.rows, []).append(field.name)
+    requests = [Request(columns=tuple(names)) for names in lengths.values()]
+    parts = [source.summary(request) for request in requests]
+    summary = reduce(_beside, parts, Summary())
+    return TreeLook(source.tree, tuple(source.fields), summary)
+
+
+def _beside(one: Summary, other: Summary) -> Summary:
+    # columns of unequal length are shown side by side, not merged
+    rows = max(one.rows, other.rows)
+    return Summary(rows, float(rows), {**one.columns, **other.columns})
+
+
+def _pad(text: str, width: int, column: int) -> str:
+    return text.ljust(width) if column < TITLES.index("min") else text.rjust(width)
