@@ -1,4 +1,4 @@
-"""One seed, many named streams: every random number is a function of (seed, name, counter), never of what ran before."""
+"""One seed, many named streams: a random number is a function of (seed, name, counter), never of what ran before."""
 
 from __future__ import annotations
 

@@ -197,5 +197,5 @@ class Layout:
 
     def unpack(self, packed: torch.Tensor) -> dict[str, torch.Tensor]:
         """Packed (N, D) → columns (N, *shape), as views."""
-        return {name: packed[:, place].unflatten(1, shape) if shape else packed[:, place].squeeze(1)
+        return {name: packed[:, place].reshape(-1, *shape) if shape else packed[:, place].squeeze(1)
                 for (name, place), shape in zip(self.slices.items(), self.shapes, strict=True)}

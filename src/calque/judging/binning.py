@@ -25,11 +25,14 @@ class Binning:
 
     @classmethod
     def of(cls, column: NDArray[np.float64], weights: NDArray[np.float64], bins: int = 60) -> Binning:
-        """Choose bins from real rows; the range holds 99.8 % of the weight, or everything if that is little more."""
+        """Choose bins from real rows; the range holds 99.8 % of the weight, or everything if that is little more.
+
+        A tail of fewer than five effective rows is left out: one heavy row must not stretch the axis.
+        """
         distinct = np.unique(column)
         if len(distinct) <= FEW:
             return cls(around(distinct), distinct)
-        low, high = central_range(column, np.abs(weights))
+        low, high = central_range(column, np.abs(weights), 0.001)
         span = high - low
         low = distinct[0] if low - distinct[0] < 0.1 * span else low
         high = distinct[-1] if distinct[-1] - high < 0.1 * span else high
@@ -55,11 +58,14 @@ def around(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
 
 
-def central_range(column: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
-    """Give the weighted quantiles at 0.1 % and 99.9 %."""
+def central_range(
+    column: NDArray[np.float64], weights: NDArray[np.float64], tail: float, rows: float = 5
+) -> tuple[float, float]:
+    """Give the weighted quantiles that leave out `tail` on each side, or so many effective rows if that is more."""
     order = np.argsort(column)
     cumulative = np.cumsum(weights[order])
-    places = np.searchsorted(cumulative, cumulative[-1] * np.array([0.001, 0.999]))
+    cut = min(max(tail, rows * np.square(weights).sum() / cumulative[-1] ** 2), 0.1)
+    places = np.searchsorted(cumulative, cumulative[-1] * np.array([cut, 1 - cut]))
     low, high = column[order][np.minimum(places, len(column) - 1)]
     return float(low), float(high)
 

@@ -24,6 +24,8 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure | None:
     panels += [losses] if losses else []
     if not panels:
         return None
+    from matplotlib.ticker import EngFormatter
+
     made = figure(7.2, 0.9 + 2.0 * len(panels))
     rows = made.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     margin = 0.62 / made.get_figheight()
@@ -31,6 +33,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure | None:
     for axes, keys in zip(rows, panels, strict=True):
         draw(axes, history, keys)
     rows[-1].set_xlabel("step")
+    rows[-1].xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k, 2M: no power of ten to collide with the label
     made.align_ylabels()
     return made
 
@@ -47,9 +50,9 @@ def draw(axes: Axes, history: Sequence[Mapping[str, Any]], keys: Sequence[str]) 
     if name in IDEAL:
         axes.axhline(IDEAL[name], color=QUIET, linewidth=1, linestyle=":")
     axes.set_ylabel(MERITS.get(name, "loss"))
-    axes.margins(x=0.02, y=0.12)
+    axes.margins(x=0.02, y=0.12 if name in MERITS else 0.3)
     if name not in MERITS:
-        axes.legend(loc="upper right", ncols=min(len(keys), 4))
+        axes.legend(loc="upper right", fontsize=11, ncols=min(len(keys), 4))
 
 
 def points(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:

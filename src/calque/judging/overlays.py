@@ -58,7 +58,7 @@ def set_share_scale(axes: Axes, contents: NDArray[np.float64]) -> None:
     if high / low > STEEP:
         axes.set_yscale("log")
         low = max(low, high * 1e-7) / 2
-        axes.set_ylim(low, high * (high / low) ** 0.32)
+        axes.set_ylim(low, high * (high / low) ** 0.42)
     else:
         axes.set_ylim(0, 1.38 * high)
 
@@ -92,7 +92,7 @@ def ratio_reach(ratio: NDArray[np.float64], error: NDArray[np.float64]) -> float
     """Half height of the ratio's axis: what most well-known bins need, between 0.2 and 1."""
     useful = np.abs(ratio - 1)[np.isfinite(ratio) & (error < 0.5)]
     needed = float(np.quantile(useful, 0.9)) if len(useful) else 1.0
-    return next((reach for reach in (0.2, 0.5) if 1.2 * needed < reach), 0.99)
+    return next((reach for reach in (0.19, 0.49) if 1.2 * needed < reach), 0.99)
 
 
 def band(axes: Axes, edges: NDArray[np.float64], middle: NDArray[np.float64], half: NDArray[np.float64],

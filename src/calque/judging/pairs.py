@@ -32,9 +32,11 @@ def fill_pair(
 
 def pair(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> Figure:
     """Draw real, generated, and their difference in standard deviations."""
-    made = figure(13.2, 4.5)
-    panels = made.subplots(1, 3, sharex=True, sharey=True)
-    made.subplots_adjust(left=0.07, right=0.945, top=0.915, bottom=0.15, wspace=0.2)
+    made = figure(13.6, 4.5)
+    grid = made.add_gridspec(1, 4, width_ratios=(1, 1, 0.17, 1), left=0.07, right=0.94, top=0.915, bottom=0.15,
+                             wspace=0.1)
+    first = made.add_subplot(grid[0])
+    panels = [first, *(made.add_subplot(grid[place], sharex=first, sharey=first) for place in (1, 3))]
     norm = shared_scale(real.values(), fake.values())
     for axes, shares, title in ((panels[0], real, "real"), (panels[1], fake, "generated")):
         image = draw(axes, shares, np.ma.masked_less_equal(shares.values(), 0), title, norm=norm, cmap="viridis")
@@ -44,6 +46,7 @@ def pair(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) ->
     colour_bar(made, panels[2], image, "standard deviations")
     for axes in panels:
         axes.set_xlabel(safe_label(labels[0]))
+        axes.tick_params(labelleft=axes is first)
     panels[0].set_ylabel(safe_label(labels[1]))
     return made
 

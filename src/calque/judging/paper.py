@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 REAL, FAKE, QUIET = "#000000", "#D55E00", "#6E6E6E"  # black against Okabe and Ito's vermilion
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LONGEST_LABEL = 40
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 STYLE: dict[str, Any] = {
     "font.family": ["TeX Gyre Heros", "DejaVu Sans"], "font.size": 13, "axes.labelsize": 14,
@@ -62,14 +63,14 @@ def save(made: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def safe_label(text: str) -> str:
-    """Label that matplotlib shows as it is: no formula starts in it, and it is not too long.
+    """Label that matplotlib shows as it is: no formula starts in it, no line breaks, not too long.
 
-    >>> safe_label("cost_$x$ [%]")
-    'cost_\\\\$x\\\\$ [%]'
+    >>> print(safe_label("cost_$x$ [%]"))
+    cost_\\$x\\$ [%]
     """
-    flat = re.sub(r"[\\s\\x00-\\x1f\\x7f]+", " ", text).strip() or "(no name)"
+    flat = " ".join(CONTROL.sub(" ", text).split()) or "(no name)"
     short = flat if len(flat) <= LONGEST_LABEL else flat[: LONGEST_LABEL - 1] + "…"
-    return short.replace("$", r"\\$")
+    return short.replace("$", r"\$")
 
 
 def safe_names(names: tuple[str, ...]) -> dict[str, str]:

@@ -6,5 +6,17 @@ from calque.preparing.preparation import Preparation
 from calque.preparing.prepare import JUDGE, TRAIN, VALIDATE, Data, prepare
 from calque.preparing.step import STEPS, Step
 
-__all__ = ["JUDGE", "STEPS", "TRAIN", "VALIDATE", "Context", "Data", "Preparation", "Step", "prepare",
-           "elementwise", "empirical", "kinematics"]
+__all__ = [
+           "JUDGE",
+           "STEPS",
+           "TRAIN",
+           "VALIDATE",
+           "Context",
+           "Data",
+           "Preparation",
+           "Step",
+           "elementwise",
+           "empirical",
+           "kinematics",
+           "prepare",
+]

@@ -45,12 +45,12 @@ class Condition:
     def encode(self, column: Array) -> Array:
         """Column (N,) → (N, size); raises DataError at a category that training never saw."""
         if not self.levels:
-            return ((column - self.shift) / self.scale)[:, None].astype(np.float32)
-        hot = column[:, None] == np.asarray(self.levels)
+            return np.asarray((column - self.shift) / self.scale, np.float32)[:, None]
+        hot = np.asarray(column[:, None] == np.asarray(self.levels))
         if not hot.any(1).all():
             strange = column[~hot.any(1)][0]
             raise DataError(f"context {self.name} = {strange} was not trained on; there are {list(self.levels)}")
-        return hot.astype(np.float32) if self.size else hot[:, :0].astype(np.float32)
+        return hot[:, : self.size].astype(np.float32)
 
 
 @dataclass(frozen=True)

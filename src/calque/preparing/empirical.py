@@ -133,7 +133,8 @@ class Discrete(Step):
         """Take the values and their weighted shares."""
         levels, which = torch.unique(x, return_inverse=True)
         many = torch.full_like(x, len(levels) > self.most, dtype=torch.bool)
-        self.refuse(many, f"has {len(levels)} values, more than {self.most},", "raise 'most', or treat it as continuous")
+        self.refuse(many, f"has {len(levels)} values, more than {self.most},",
+                    "raise 'most', or treat it as continuous")
         shares = torch.zeros(len(levels), dtype=x.dtype).index_add_(0, which.flatten(), weights).clamp(min=1e-12)
         self.number("levels", levels)
         self.number("edges", torch.cat([torch.zeros(1, dtype=x.dtype), (shares / shares.sum()).cumsum(0)]))
@@ -148,7 +149,8 @@ class Discrete(Step):
     def inverse(self, y: Tensor, noise: Tensor) -> Tensor:
         """Look up whose share it is."""
         uniform = torch.special.ndtr(y).contiguous()
-        return self.levels[torch.searchsorted(self.edges[1:-1].contiguous(), uniform, right=True)]
+        index = torch.searchsorted(self.edges[1:-1].contiguous(), uniform, right=True)
+        return torch.take(self.levels, index)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """The value's share over the normal density."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -46,9 +47,10 @@ class Data:
         return x, self.context.encode(table), to_draw(table, self.weights)
 
     def judged(self, part: int) -> Table:
-        """Rows as generated ones have to look: weighted unless rows are taken as they are."""
-        table = self.rows(part)
-        return table.without_weight() if self.weights == "none" else table
+        """Rows as generated ones have to look: weighted unless taken as they are, columns of one value left out."""
+        table = self.rows(part).without_weight() if self.weights == "none" else self.rows(part)
+        return table.select([name for name in table.names
+                             if name == table.weight or np.ptp(self.table[name]) > 0], table.weight)
 
     @property
     def rate(self) -> float:
@@ -58,8 +60,6 @@ class Data:
 
 def to_draw(table: Table, mode: WeightMode) -> Tensor:
     """Weights that training draws follow (N,); raises DataError where they are negative."""
-    import torch
-
     weights = table.weights if mode == "draw" else np.ones(len(table))
     if (weights < 0).any():
         raise DataError(f"{int((weights < 0).sum())} of {len(table)} weights in {table.source} are negative and "
@@ -67,16 +67,16 @@ def to_draw(table: Table, mode: WeightMode) -> Tensor:
     return torch.from_numpy(weights)
 
 
-def split(rows: int, seed: int, judge: float = 1 / 3, validate: float = 0.1) -> NDArray[np.uint8]:
-    """Mark rows for training, validation and judging; `validate` is a share of what is not judged.
+def split(rows: int, seed: int, judging: float = 1 / 3, validation: float = 0.1) -> NDArray[np.uint8]:
+    """Mark rows for training, validation and judging; `validation` is a share of what is not judged.
 
     >>> np.bincount(split(90, seed=0))
     array([54,  6, 30])
     """
-    if not (0 <= judge < 1 and 0 <= validate < 1):
-        raise ConfigError(f"judge = {judge} and validate = {validate} have to be shares in [0, 1)")
-    judged = round(rows * judge)
-    validated = round((rows - judged) * validate)
+    if not (0 <= judging < 1 and 0 <= validation < 1):
+        raise ConfigError(f"judging = {judging:g} and validation = {validation:g} have to be shares in [0, 1)")
+    judged = round(rows * judging)
+    validated = round((rows - judged) * validation)
     part = np.full(rows, TRAIN, np.uint8)
     part[:judged], part[judged : judged + validated] = JUDGE, VALIDATE
     numpy_stream(seed, "split").shuffle(part)
@@ -100,8 +100,8 @@ def prepare(
     *,
     steps: Sequence[str] | None = None,
     context: Sequence[str] = (),
-    judge: float = 1 / 3,
-    validate: float = 0.1,
+    judging: float = 1 / 3,
+    validation: float = 0.1,
     weights: WeightMode = "draw",
     seed: int = 0,
     **columns: str | Sequence[str],
@@ -116,7 +116,7 @@ def prepare(
     if steps is not None and columns:
         raise ConfigError(f"give either steps or single columns, not both: {', '.join(columns)}")
     table.require(context)
-    part = split(len(table), seed, judge, validate)
+    part = split(len(table), seed, judging, validation)
     training = table.rows(part == TRAIN)
     if len(training) < 2:
         raise DataError(f"{table.source} has {len(table)} rows, of which {len(training)} train; it needs more")

@@ -1,0 +1,164 @@
+"""The command line: parses, calls, prints; no logic."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from calque.errors import CalqueError
+
+app = typer.Typer(
+    name="calque", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Learn a simulation from its own events, draw new ones, and say how good they are.",
+)
+
+Toml = Annotated[str, typer.Argument(help="a TOML file, or the name of a recipe that ships with calque")]
+Settings = Annotated[list[str], typer.Option("--set", help="override a setting: --set read.files=mine.root")]
+Out = Annotated[str | None, typer.Option("--out", "-o", help="where it goes")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with what was interrupted")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
+Folder = Annotated[Path, typer.Argument(help="a run folder")]
+
+
+def version(asked: bool) -> None:
+    """Print the version and leave."""
+    if asked:
+        from calque import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    shown: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="print it")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
+) -> None:
+    """read → prepare → fit → judge → produce."""
+
+
+def load_settings(toml: str, settings: list[str], out: str | None) -> Any:
+    """The configuration a command was given."""
+    from calque.config import load_config
+    from calque.recipes import find_recipe
+
+    return load_config(find_recipe(toml), settings, out)
+
+
+@app.command()
+def run(toml: Toml, settings: Settings = [], out: Out = None, resume: Resume = False, quiet: Quiet = False,  # noqa: B006
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="print the settings and stop")] = False) -> None:
+    """Read, prepare, fit, judge and produce what a TOML file says."""
+    from calque.config import to_toml
+
+    config = load_settings(toml, settings, out)
+    if dry_run:
+        typer.echo(to_toml(config.model_dump()))
+        return
+    from calque.pipeline import run_all
+
+    run_all(config, resume, quiet, typer.echo)
+
+
+@app.command()
+def fit(toml: Toml, settings: Settings = [], out: Out = None, resume: Resume = False, quiet: Quiet = False) -> None:  # noqa: B006
+    """Read, prepare and fit."""
+    from calque.pipeline import train
+
+    train(load_settings(toml, settings, out), resume, quiet, typer.echo)
+
+
+@app.command()
+def judge(
+    folders: Annotated[list[Path], typer.Argument(help="run folders, or folders of categories")],
+    data: Annotated[str | None, typer.Option("--data", help="where the original moved to")] = None,
+) -> None:
+    """Say how far a run is from its original, on rows it never saw."""
+    from calque.pipeline import judge_run
+    from calque.run import runs_in
+
+    for folder in folders:
+        for one in runs_in(folder):
+            report = judge_run(one, one.config, data)
+            typer.echo(f"{one.folder}\n{report.table()}\n{report.verdict()}\n")
+
+
+@app.command()
+def produce(
+    runs: Annotated[list[Path], typer.Argument(help="run folders, mixed by their rates")],
+    n: Annotated[float, typer.Option("-n", help="expected number of events")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="file to write; its suffix is the format")],
+    seed: Annotated[int, typer.Option(help="which events")] = 0,
+    first_event: Annotated[int, typer.Option(help="go on after an earlier production of this seed")] = 0,
+    exact: Annotated[bool, typer.Option("--exact", help="exactly n events, not a Poisson number")] = False,
+    order: Annotated[str, typer.Option(help="shuffled or sorted by run")] = "shuffled",
+    tree: Annotated[str, typer.Option(help="name of the tree or group")] = "events",
+    compression: Annotated[str, typer.Option(help="none, lz4, zstd or zlib, with a level: zstd-5")] = "lz4",
+    layout: Annotated[str | None, typer.Option(help="fairship-muons")] = None,
+    workers: Annotated[int, typer.Option(help="threads that draw")] = 2,
+    precision: Annotated[str, typer.Option(help="float32 or bf16")] = "float32",
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw events into a file."""
+    from calque.producing import produce as produce_events
+
+    typer.echo(produce_events(
+        list(runs), n, out=out, seed=seed, first_event=first_event, exact=exact, order=order, tree=tree,  # type: ignore[arg-type]
+        compression=compression, layout=layout, workers=workers, precision=precision, resume=resume, quiet=quiet,  # type: ignore[arg-type]
+    ))
+
+
+@app.command()
+def look(
+    files: Annotated[list[str], typer.Argument(help="files of events; FILE:TREE for one tree")],
+    tree: Annotated[str | None, typer.Option(help="only this tree")] = None,
+) -> None:
+    """Show what is inside a file: trees, columns, types, ranges."""
+    from calque.reading import look as look_into
+
+    for path in files:
+        typer.echo(look_into(path, tree))
+
+
+@app.command()
+def simulate(
+    name: Annotated[str, typer.Argument(help="fixed-target")],
+    pot: Annotated[int, typer.Option(help="protons on target")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="file to write")],
+    seed: Annotated[int, typer.Option(help="which events")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Make a training sample with a real simulation."""
+    from calque.progress import progress
+    from calque.simulating import simulate as make
+
+    with progress(f"simulate {name}", pot, quiet) as bar:
+        rows = make(name, out, pot=pot, seed=seed, progress=bar)
+    typer.echo(f"{rows} events in {out}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that ship with calque."""
+    from calque.recipes import describe_recipes
+
+    for line in describe_recipes():
+        typer.echo(line)
+
+
+def main() -> None:
+    """Run a command; an error a user can mend is one line and exit code 2."""
+    try:
+        app(standalone_mode=False)
+    except CalqueError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"calque: {error}", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("calque: stopped", err=True)
+        sys.exit(130)

@@ -1,0 +1,245 @@
+"""The TOML file as typed models: an unknown key is an error that names the nearest."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from calque.errors import ConfigError, FileError, unknown
+
+
+class Section(BaseModel):
+    """A TOML table with known keys."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class ReadConfig(Section):
+    """What to read: `calque.read`'s arguments."""
+
+    files: str | list[str] = Field(default_factory=list)
+    tree: str | None = None
+    columns: list[str] | None = None
+    rename: dict[str, str] | None = None
+    weight: str | None = None
+    where: str | None = None
+    exclude: list[str] = Field(default_factory=list)
+    limit: int | None = None
+    layout: str | None = None
+    units: dict[str, str] | None = None
+    drop_nonfinite: bool = False
+    workers: int | None = None
+
+
+class PrepareConfig(Section):
+    """How to prepare: an ordered list of steps, or steps for single columns."""
+
+    steps: list[str] | None = None
+    columns: dict[str, str | list[str]] = Field(default_factory=dict)
+    context: list[str] = Field(default_factory=list)
+    judging: float = 1 / 3
+    validation: float = 0.1
+
+
+class OptimiserConfig(Section):
+    """Optimiser of every player."""
+
+    name: Literal["adam", "adam-amsgrad", "rmsprop"] = "adam"
+    rate: float = Field(default=1e-3, gt=0)
+    beta1: float = 0.9
+    beta2: float = 0.999
+    decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+
+
+class FitConfig(Section):
+    """How to train: the kind of generator, its settings, the loop's."""
+
+    kind: str = "flow"
+    weights: Literal["draw", "column", "none"] = "draw"
+    steps: int = Field(default=2000, ge=0)
+    batch: int = Field(default=512, ge=1)
+    model: dict[str, Any] = Field(default_factory=dict)
+    objective: dict[str, Any] = Field(default_factory=dict)
+    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
+    average: float = Field(default=0.999, ge=0, lt=1)
+    clip: float = Field(default=0.0, ge=0)
+    precision: Literal["float32", "bf16"] = "float32"
+    watch: Literal["auto", "auc", "log_prob"] = "auto"
+    watch_every: int = Field(default=250, ge=1)
+    watch_rows: int = Field(default=5000, ge=50)
+    patience: int = Field(default=0, ge=0)
+    checkpoint_every: int = Field(default=250, ge=1)
+    device: str = "cpu"
+    threads: int = Field(default=0, ge=0)
+
+
+class JudgeConfig(Section):
+    """How to judge."""
+
+    classifier: Literal["fast", "note"] = "fast"
+    rows: int = Field(default=100_000, ge=100)
+    seeds: int = Field(default=1, ge=1)
+    plots: bool = True
+
+
+class ProduceConfig(Section):
+    """What to produce: `calque.produce`'s arguments."""
+
+    n: int = Field(default=0, ge=0)
+    out: str = "fast.root"
+    tree: str = "events"
+    order: Literal["shuffled", "sorted"] = "shuffled"
+    exact: bool = False
+    compression: str = "lz4"
+    layout: str | None = None
+    block: int = Field(default=10_000, ge=1)
+    workers: int = Field(default=2, ge=1)
+    precision: Literal["float32", "bf16"] = "float32"
+
+
+class Config(Section):
+    """A whole run: five sections, one seed, one folder; `categories` trains one model each."""
+
+    seed: int = 0
+    out: str = "runs/calque"
+    read: ReadConfig = Field(default_factory=ReadConfig)
+    prepare: PrepareConfig = Field(default_factory=PrepareConfig)
+    fit: FitConfig = Field(default_factory=FitConfig)
+    judge: JudgeConfig = Field(default_factory=JudgeConfig)
+    produce: ProduceConfig = Field(default_factory=ProduceConfig)
+    categories: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def category(self, name: str) -> Config:
+        """The configuration of one category: the common one, overridden by its own tables."""
+        own = dict(self.categories[name])
+        base = self.model_dump(exclude={"categories"})
+        where = [text for text in (self.read.where, own.pop("where", None)) if text]
+        if where:
+            base["read"]["where"] = " and ".join(f"({text})" for text in where)
+        if "steps" in own:
+            own["prepare"] = {**own.get("prepare", {}), "steps": own.pop("steps")}
+        base["out"] = str(Path(self.out) / name)
+        return build(merge(base, own), f"category {name!r}")
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables, the second's values winning.
+
+    >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def load_config(path: str | Path, settings: Sequence[str] = (), out: str | None = None) -> Config:
+    """Read a TOML file, override `key.key=value` settings; raises FileError and ConfigError in one line."""
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    for setting in settings:
+        raw = merge(raw, parse_setting(setting))
+    config = build(merge(raw, {"out": out} if out else {}), str(path))
+    for name in config.categories:
+        config.category(name)
+    return config
+
+
+def parse_setting(text: str) -> dict[str, Any]:
+    """Read one override; a value that is no TOML is a string.
+
+    >>> parse_setting("fit.steps=10"), parse_setting("read.files=a.root")
+    ({'fit': {'steps': 10}}, {'read': {'files': 'a.root'}})
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set takes key.key=value; it was given {text!r}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for name in reversed(key.split(".")):
+        parsed = {name.strip(): parsed}
+    return dict(parsed)
+
+
+def build(raw: Mapping[str, Any], where: str) -> Config:
+    """Validate raw tables; raises ConfigError that names the nearest key."""
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(explain(Config, error, where)) from error
+
+
+def explain(section: type[Section], error: ValidationError, where: str) -> str:
+    """The first complaint, in one line."""
+    first = error.errors()[0]
+    names = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        fields = fields_at(section, names[:-1])
+        place = f"in [{'.'.join(names[:-1])}] of {where}" if names[:-1] else f"in {where}"
+        return unknown("setting", names[-1], fields, place)
+    return f"{'.'.join(names)} = {first['input']!r} in {where}: {first['msg']}"
+
+
+def fields_at(section: type[Section], path: Sequence[str]) -> list[str]:
+    """Known keys of a nested section."""
+    for name in path:
+        inner = section.model_fields[name].annotation
+        if not (inspect.isclass(inner) and issubclass(inner, Section)):
+            return []
+        section = inner
+    return list(section.model_fields)
+
+
+def checked(kind: str, call: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check settings against a constructor's annotated keywords; raises ConfigError that names the nearest."""
+    signature = inspect.signature(call)
+    hints = get_type_hints(call.__init__ if inspect.isclass(call) else call)
+    known = [name for name, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    values = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(unknown(f"setting of {kind}", name, known))
+        try:
+            values[name] = TypeAdapter(hints[name]).validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(f"{kind}: {name} = {value!r}: {error.errors()[0]['msg']}") from error
+    return values
+
+
+def to_toml(tables: Mapping[str, Any], prefix: str = "") -> str:
+    """Write nested tables as TOML; nothing stands for None.
+
+    >>> print(to_toml({"seed": 0, "fit": {"kind": "flow"}}))
+    seed = 0
+    <BLANKLINE>
+    [fit]
+    kind = "flow"
+    """
+    def value(item: Any) -> str:
+        if isinstance(item, Mapping):
+            return "{" + ", ".join(f"{json.dumps(k)} = {value(v)}" for k, v in item.items()) + "}"
+        return "[" + ", ".join(map(value, item)) + "]" if isinstance(item, list | tuple) else json.dumps(item)
+
+    lines = [f"{key} = {value(item)}" for key, item in tables.items()
+             if item is not None and not isinstance(item, Mapping)]
+    for key, item in tables.items():
+        if isinstance(item, Mapping) and item:
+            name = f"{prefix}{key if key.replace('_', '').replace('-', '').isalnum() else json.dumps(key)}"
+            lines += ["", f"[{name}]", to_toml(item, f"{name}.")]
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""A checkpoint: one file with all tensors of a training and its counters, complete or absent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from calque.atomic import write_bytes
+from calque.errors import FileError
+from calque.fitting.loop import Loop
+from calque.run import contiguous
+
+
+def save_checkpoint(path: Path, loop: Loop, watched: Mapping[str, Any], best: Mapping[str, Tensor]) -> None:
+    """Write the loop's state, what was watched (plain numbers) and the best weights so far."""
+    tensors = {f"objective/{name}": tensor for name, tensor in loop.objective.state_dict().items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
+    for player, optimiser in loop.optimisers.items():
+        for number, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{player}/{number}/{key}": torch.as_tensor(value) for key, value in state.items()}
+    if loop.average is not None:
+        tensors |= {f"average/{number}": tensor for number, tensor in enumerate(loop.average.values)}
+    tensors |= {f"sums/{player}": total for player, total in loop.sums.items()}
+    counters: dict[str, Any] = {"step": loop.step, "counted": loop.counted, "average": loop.average.count if loop.average else 0,
+                **watched}
+    write_bytes(path, save(contiguous(tensors), {"counters": json.dumps(counters)}))
+
+
+def load_checkpoint(path: Path, loop: Loop) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Put a loop back to where it was saved; returns what was watched and the best weights."""
+    try:
+        with safe_open(path, "pt") as archive:
+            counters = json.loads(archive.metadata()["counters"])
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+        restore(loop, counters, tensors)
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise FileError(f"the checkpoint {path} does not fit this training: {error}; "
+                        "remove the folder, or choose another with --out") from error
+    return counters, part_of(tensors, "best/")
+
+
+def restore(loop: Loop, counters: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Networks, optimisers, averages and the step."""
+    loop.objective.load_state_dict(part_of(tensors, "objective/"))
+    for player, optimiser in loop.optimisers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in part_of(tensors, f"optimiser/{player}/").items():
+            number, name = key.split("/")
+            state.setdefault(int(number), {})[name] = tensor
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    if loop.average is not None:
+        loop.average.count = counters["average"]
+        for place, value in enumerate(loop.average.values):
+            value.copy_(tensors[f"average/{place}"])
+    loop.step, loop.counted = counters["step"], counters["counted"]
+    loop.sums = {player: total.to(loop.batches.device) for player, total in part_of(tensors, "sums/").items()}
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Tensors under a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

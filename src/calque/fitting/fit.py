@@ -1,0 +1,200 @@
+"""Train a generator on a prepared sample: the third word."""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from calque import __version__
+from calque.config import Config, checked, load_config, merge, to_toml
+from calque.config import build as build_config
+from calque.errors import CalqueError, ConfigError, FileError, unknown
+from calque.fitting.adversarial import Adversarial
+from calque.fitting.batches import Batches
+from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
+from calque.fitting.history import History, until
+from calque.fitting.likelihood import Likelihood
+from calque.fitting.loop import Loop
+from calque.fitting.objective import Objective
+from calque.fitting.variational import Variational
+from calque.fitting.watch import Watch
+from calque.models import Generator
+from calque.preparing import TRAIN, Data
+from calque.progress import progress
+from calque.run import CHECKPOINT, CONFIG, HISTORY, PROVENANCE, Run, build_generator, new_run, read_history
+from calque.seeds import derive
+
+OBJECTIVES: dict[str, type[Objective]] = {"gan": Adversarial, "vae": Variational, "flow": Likelihood}
+
+
+class StoppedError(CalqueError):
+    """Ctrl-C: the training is saved and can go on."""
+
+
+def fit(
+    data: Data,
+    kind: str | None = None,
+    *,
+    out: str | Path | None = None,
+    config: Config | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    inputs: Sequence[Mapping[str, Any]] = (),
+    **settings: Any,
+) -> Run:
+    """Train a generator on prepared rows and return the run; with `out` it is kept in a folder.
+
+    `settings` are those of the TOML's [fit] table: `fit(data, "gan", steps=1000, optimiser={"rate": 1e-4})`.
+    With `resume` a training that was stopped or killed goes on and ends with the same weights. `inputs` are the
+    fingerprints of the files the rows came from, for the provenance.
+    Raises ConfigError, DataError, FileError, DivergedError, StoppedError.
+    """
+    config = settle(data, kind, out, config, settings)
+    folder = Path(out) if out is not None else None
+    device = choose_device(config.fit.device)
+    with threads(config.fit.threads), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(config.seed, "initial weights"))
+        generator = build_generator(config, data.preparation.layout, data.context.size)
+        objective = build_objective(config, generator).to(device)
+        run = new_run(config, data, generator)
+        run.provenance["inputs"] = list(inputs)
+        claim(run, folder, resume)
+        train(run, objective, data, folder, device, resume, quiet)
+    if folder is not None:
+        run.save(folder)
+    return run
+
+
+def settle(data: Data, kind: str | None, out: str | Path | None, config: Config | None,
+           settings: Mapping[str, Any]) -> Config:
+    """The complete configuration of a fit called from Python or from a file."""
+    base = config or Config(seed=data.seed)
+    over = {**settings, "weights": data.weights, **({"kind": kind} if kind else {})}
+    if settings.get("weights", data.weights) != data.weights:
+        raise ConfigError(f"the sample was prepared with weights = {data.weights!r}; prepare it with "
+                          f"weights = {settings['weights']!r}")
+    raw = merge(base.model_dump(), {"fit": over, **({"out": str(out)} if out else {})})
+    raw["read"]["weight"] = raw["read"]["weight"] or data.table.weight
+    return build_config(raw, "calque.fit")
+
+
+def build_objective(config: Config, generator: Generator) -> Objective:
+    """The objective that belongs to a kind."""
+    kind = config.fit.kind
+    if kind not in OBJECTIVES:
+        raise ConfigError(unknown("kind", kind, OBJECTIVES))
+    make = OBJECTIVES[kind]
+    return make(generator, **checked(f"kind {kind!r} (fit.objective)", make, config.fit.objective))
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name; `auto` takes a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"no device {name!r} here ({str(error).splitlines()[0]}); use cpu or auto") from error
+    return device
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Use this many threads within; 0 leaves it as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def claim(run: Run, folder: Path | None, resume: bool) -> None:
+    """Take a folder for a new run; raises FileError rather than overwrite one."""
+    if folder is None:
+        return
+    if (folder / CONFIG).exists():
+        if not resume:
+            raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
+        saved = load_config(folder / CONFIG)
+        for section in ("read", "prepare", "fit"):
+            if getattr(saved, section) != getattr(run.config, section):
+                theirs, ours = (to_toml(getattr(c, section).model_dump()).splitlines() for c in (saved, run.config))
+                changed = next(iter(set(ours) ^ set(theirs)), section)
+                raise ConfigError(f"{folder} was begun with other settings in [{section}] ({changed}); "
+                                  "resume with the same, or choose another folder with --out")
+    run.save_setup(folder)
+
+
+def train(run: Run, objective: Objective, data: Data, folder: Path | None, device: torch.device, resume: bool,
+          quiet: bool) -> None:
+    """Loop until the steps are done or the figure of merit stands still; the run gets the best weights."""
+    config = run.config.fit
+    objective.train()
+    loop = Loop(objective, Batches(*data.encode(TRAIN), config.batch, device), config, run.config.seed)
+    watch = Watch(run, data, config)
+    begun, entries = time.monotonic(), []
+    checkpoint = folder / CHECKPOINT if folder else None
+    if resume and checkpoint and checkpoint.exists():
+        counters, watch.best = load_checkpoint(checkpoint, loop)
+        watch.state = counters["watch"]
+        entries = until(list(read_history(folder)), loop.step) if folder else []
+    history = History(folder / HISTORY if folder else None, entries)
+    with stopping() as stop, progress(f"fit {config.kind}", config.steps, quiet) as bar:
+        while loop.step < config.steps and not watch.plateau:
+            loop.advance()
+            due = loop.step % config.watch_every == 0 or loop.step == config.steps
+            if due:
+                entry = {"step": loop.step, **loop.losses(), **watch.look(loop)}
+                history.append(entry)
+                bar(loop.step, ", ".join(f"{key} {value:.3g}" for key, value in entry.items() if key != "step"))
+            if checkpoint and (stop.is_set() or due or loop.step % config.checkpoint_every == 0):
+                save_checkpoint(checkpoint, loop, {"watch": watch.state}, watch.best)
+            if stop.is_set():
+                raise StoppedError(f"stopped at step {loop.step} of {config.steps}; "
+                                  + (f"go on with --resume and --out {folder}" if folder else "nothing was kept"))
+    finish(run, loop, watch, history, device, time.monotonic() - begun)
+
+
+def finish(run: Run, loop: Loop, watch: Watch, history: History, device: torch.device, seconds: float) -> None:
+    """Give the run its best weights and say where they come from."""
+    generator = loop.averaged().cpu()
+    if watch.best:
+        generator.load_state_dict(watch.best)
+    run.generator, run.history = generator, history.entries
+    run.provenance = {
+        "versions": {"calque": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        "python": platform.python_version(), "machine": platform.machine(), "device": str(device),
+        "threads": torch.get_num_threads(), "seed": run.config.seed, "steps": loop.step,
+        "best_step": watch.state["best_step"], "fit_seconds": round(seconds, 2), **run.provenance,
+    }
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Catch Ctrl-C between two steps, so that what is saved is whole."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a training in this folder came to its end."""
+    return (folder / PROVENANCE).is_file() and bool(json.loads((folder / PROVENANCE).read_text()))

@@ -1,0 +1,90 @@
+"""The one loop: every objective's players take their turns; everything else is common."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from calque.config import FitConfig
+from calque.errors import DivergedError
+from calque.fitting.batches import Batches, reseed
+from calque.fitting.objective import Objective
+from calque.fitting.optimisers import Average, make_optimiser, set_rate
+from calque.models import Generator
+
+
+class Loop:
+    """State of a training and its step;"""
+
+    def __init__(self, objective: Objective, batches: Batches, config: FitConfig, seed: int) -> None:
+        self.objective, self.batches, self.config, self.seed = objective, batches, config, seed
+        self.step = 0
+        self.players = objective.players
+        self.frozen = {name: others(objective, own) for name, own in self.players.items()}
+        self.optimisers = {name: make_optimiser(config.optimiser, own) for name, own in self.players.items()}
+        self.average = Average(objective.generator, config.average) if config.average else None
+        self.sums: dict[str, Tensor] = {}
+        self.counted = 0
+
+    def advance(self) -> None:
+        """One step: all turns, then the average."""
+        reseed(self.seed, self.step)
+        for player in self.objective.turns:
+            self.turn(player)
+        if self.average is not None:
+            self.average.update()
+        self.step += 1
+        self.counted += 1
+
+    def turn(self, player: str) -> None:
+        """One player's move: only its own parameters change, and only they get gradients."""
+        batch = self.batches.draw(self.objective.noise(player))
+        for parameter in self.frozen[player]:
+            parameter.requires_grad_(False)
+        with self.precision():
+            loss = self.objective.loss(player, batch, self.step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for parameter in self.frozen[player]:
+            parameter.requires_grad_(True)
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(self.players[player], self.config.clip)
+        optimiser = self.optimisers[player]
+        set_rate(optimiser, self.config.optimiser, self.step / max(1, self.config.steps))
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        self.objective.after(player, self.step)
+        self.sums[player] = self.sums.get(player, 0) + loss.detach().float()
+
+    def precision(self) -> Any:
+        """Matrix products in bfloat16 by choice."""
+        if self.config.precision == "bf16":
+            return torch.autocast(self.batches.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def losses(self) -> dict[str, float]:
+        """Mean losses since the last call; raises DivergedError where one is no number."""
+        turns = {player: self.objective.turns.count(player) for player in self.sums}
+        means = {player: float(total) / (self.counted * turns[player]) for player, total in self.sums.items()}
+        for player, mean in means.items():
+            if not abs(mean) < float("inf"):
+                raise DivergedError(f"the {player}'s loss is {mean} at step {self.step}; the last good checkpoint is "
+                                    "kept; lower fit.optimiser.rate, or set fit.clip = 1")
+        self.sums, self.counted = {}, 0
+        return means
+
+    def averaged(self) -> Generator:
+        """A copy of the generator with averaged weights, ready to draw."""
+        generator = copy.deepcopy(self.objective.generator)
+        if self.average is not None:
+            self.average.load_into(generator)
+        return generator.eval()
+
+
+def others(objective: Objective, own: list[nn.Parameter]) -> list[nn.Parameter]:
+    """Parameters that a player's turn leaves alone."""
+    mine = {id(parameter) for parameter in own}
+    return [parameter for parameter in objective.parameters() if id(parameter) not in mine]

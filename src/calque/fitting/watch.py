@@ -1,0 +1,77 @@
+"""The figure of merit during a fit: on validation rows, by which the best weights are kept and plateaus are seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from calque.config import FitConfig
+from calque.fitting.loop import Loop
+from calque.judging import figure_of_merit
+from calque.preparing import VALIDATE, Data
+from calque.run import Run, contiguous
+from calque.table import Table
+
+LEAST = 50  # validation rows below which there is nothing to watch
+
+
+class Watch:
+    """Looks at the averaged generator, remembers the best one and how long ago that was.
+
+    The best one has the highest mean log density on validation rows where the generator has a density (it is
+    by far the more precise), and the lowest AUC elsewhere; `fit.watch` overrides.
+    """
+
+    def __init__(self, run: Run, data: Data, config: FitConfig) -> None:
+        self.run, self.config = run, config
+        self.real = data.judged(VALIDATE)
+        self.active = len(self.real) >= LEAST
+        auto = "log_prob" if run.generator.has_density else "auc"
+        self.measure = auto if config.watch == "auto" else config.watch
+        self.x, self.context, self.weights = data.encode(VALIDATE)
+        self.best: dict[str, Tensor] = {}
+        self.state: dict[str, Any] = {"best_score": None, "best_step": 0, "since": 0}
+
+    def look(self, loop: Loop) -> dict[str, float]:
+        """Measure, and keep the weights if they are the best so far."""
+        generator = loop.averaged()
+        measured: dict[str, float] = {}
+        if self.active:
+            drawn = replace(self.run, generator=generator.cpu())
+            measured |= self.classify(drawn.imitate(self.real, seed=loop.step))
+        if self.active and generator.has_density:
+            measured["log_prob"] = self.density(generator)
+        score = -measured[self.measure] if self.measure in measured else float(loop.step)
+        if self.measure == "log_prob" and "log_prob" in measured:
+            score = measured["log_prob"]
+        self.remember(score, loop, generator.state_dict())
+        return measured
+
+    def classify(self, fake: Table) -> dict[str, float]:
+        """AUC, reduced χ² and overlap."""
+        merit = figure_of_merit(self.real, fake, seed=self.run.config.seed, rows=self.config.watch_rows)
+        return {"auc": merit.auc, "chi2": merit.chi2, "overlap": merit.overlap}
+
+    def density(self, generator: Any) -> float:
+        """Weighted mean log density of the prepared validation rows."""
+
+        with torch.inference_mode():
+            densities = torch.cat([generator.log_prob(x, c) for x, c in
+                                   zip(torch.split(self.x, 10_000), torch.split(self.context, 10_000), strict=True)]).double()
+        return float((self.weights * densities).sum() / self.weights.sum())
+
+    def remember(self, score: float, loop: Loop, state: dict[str, Tensor]) -> None:
+        """Count looks without improvement."""
+        if self.state["best_score"] is None or score > self.state["best_score"]:
+            self.state = {"best_score": score, "best_step": loop.step, "since": 0}
+            self.best = contiguous(state)
+        else:
+            self.state["since"] += 1
+
+    @property
+    def plateau(self) -> bool:
+        """Whether `patience` looks brought nothing better."""
+        return 0 < self.config.patience <= int(self.state["since"])

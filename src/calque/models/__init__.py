@@ -1,0 +1,12 @@
+"""Generators; nothing here knows files, units or training."""
+
+from __future__ import annotations
+
+from calque.models.autoencoder import Autoencoder
+from calque.models.dense import Critic, DenseGenerator
+from calque.models.flow import SplineFlow
+from calque.models.generator import Generator
+
+GENERATORS: dict[str, type[Generator]] = {"gan": DenseGenerator, "vae": Autoencoder, "flow": SplineFlow}
+
+__all__ = ["GENERATORS", "Autoencoder", "Critic", "DenseGenerator", "Generator", "SplineFlow"]

@@ -1,0 +1,49 @@
+"""The 2018 note's networks: dense generator and critic."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from calque.models.generator import Generator, beside
+from calque.models.network import Norm, Shape, dense, widths
+from calque.table import Layout
+
+
+class DenseGenerator(Generator):
+    """Dense layers from a latent vector to an event (Marshall 2018; GAN: Goodfellow et al., arXiv:1406.2661).
+
+    Widths are base·nodes·2^i (`pyramid`) or base·nodes (`flat`). `skip` adds a linear path from noise to event.
+    """
+
+    def __init__(self, layout: Layout, context: int = 0, *, latent: int = 100, layers: int = 3, nodes: float = 1.0,
+                 base: int = 256, shape: Shape = "pyramid", activation: str = "leaky-relu", norm: Norm = "batch",
+                 dropout: float = 0.2, momentum: float = 0.9, output: str = "tanh", skip: bool = False) -> None:
+        super().__init__(layout, context)
+        self.noise = latent
+        hidden = widths(layers, nodes, base, shape)
+        self.body = dense(latent + context, hidden, self.size, activation=activation, norm=norm, dropout=dropout,
+                          momentum=momentum, output=output)
+        self.skip = nn.Linear(latent + context, self.size) if skip else None
+
+    def sample(self, noise: Tensor, context: Tensor) -> Tensor:
+        """(B, latent) and (B, C) → (B, D)."""
+        inputs = beside(noise, context)
+        events: Tensor = self.body(inputs)
+        return events if self.skip is None else events + self.skip(inputs)
+
+
+class Critic(nn.Module):
+    """Dense layers from an event to one logit: real above zero, generated below."""
+
+    def __init__(self, size: int, context: int = 0, *, layers: int = 3, nodes: float = 1.0, base: int = 256,
+                 shape: Shape = "pyramid", activation: str = "leaky-relu", norm: Norm = "batch",
+                 dropout: float = 0.2, momentum: float = 0.9) -> None:
+        super().__init__()
+        self.norm = norm
+        self.body = dense(size + context, widths(layers, nodes, base, shape), 1, activation=activation, norm=norm,
+                          dropout=dropout, momentum=momentum)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """(B, D) and (B, C) → logits (B,)."""
+        logits: Tensor = self.body(beside(x, context))
+        return logits.squeeze(1)

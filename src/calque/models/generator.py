@@ -1,0 +1,42 @@
+"""The contract every generator satisfies."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from calque.errors import CalqueError
+from calque.table import Layout
+
+
+class Generator(nn.Module):
+    """Turns standard normals into events, given a context.
+
+    `noise` normals per event go in; `layout` says what comes out. Sampling is a pure function of noise and
+    context: reproducible, exportable, independent of the batch.
+    """
+
+    noise: int
+    has_density: bool = False
+
+    def __init__(self, layout: Layout, context: int = 0) -> None:
+        super().__init__()
+        self.layout, self.context = layout, context
+
+    @property
+    def size(self) -> int:
+        """Width D of a packed event."""
+        return self.layout.size
+
+    def sample(self, noise: Tensor, context: Tensor) -> Tensor:
+        """Noise (B, noise) and context (B, C) → packed events (B, D)."""
+        raise NotImplementedError
+
+    def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
+        """Log density (B,) of packed events; raises where the generator has none."""
+        raise CalqueError(f"a {type(self).__name__} draws events but has no density; kind 'flow' has one")
+
+
+def beside(x: Tensor, context: Tensor) -> Tensor:
+    """Events with their context (B, D + C)."""
+    return torch.cat([x, context], dim=1) if context.shape[1] else x

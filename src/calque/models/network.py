@@ -1,0 +1,49 @@
+"""Dense networks: widths, activations, norms, dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from torch import nn
+
+from calque.errors import ConfigError, unknown
+
+Norm = Literal["none", "batch", "layer"]
+Shape = Literal["pyramid", "flat"]
+ACTIVATIONS = {"leaky-relu": lambda: nn.LeakyReLU(0.2), "relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU,
+               "tanh": nn.Tanh, "elu": nn.ELU}
+OUTPUTS = {"linear": nn.Identity, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+def widths(layers: int, nodes: float, base: int = 256, shape: Shape = "pyramid") -> list[int]:
+    """Hidden widths: the 2018 note's inverted pyramid base·2^i·n, or a flat base·n.
+
+    >>> widths(3, 1), widths(2, 6), widths(2, 1, base=64, shape="flat")
+    ([256, 512, 1024], [1536, 3072], [64, 64])
+    """
+    if layers < 0 or nodes <= 0 or base < 1:
+        raise ConfigError(f"layers = {layers}, nodes = {nodes:g} and base = {base} make no network")
+    return [max(1, round(base * nodes * (2**i if shape == "pyramid" else 1))) for i in range(layers)]
+
+
+def choose(what: str, name: str, table: dict[str, Any]) -> Any:
+    """Look up a named part; raises ConfigError that names the nearest."""
+    if name not in table:
+        raise ConfigError(unknown(what, name, table))
+    return table[name]
+
+
+def dense(inputs: int, hidden: Sequence[int], outputs: int, *, activation: str = "leaky-relu", norm: Norm = "none",
+          dropout: float = 0.0, momentum: float = 0.9, output: str = "linear") -> nn.Sequential:
+    """Fully connected layers (B, inputs) → (B, outputs); `momentum` is the share of the old batch statistics kept."""
+    norms = {"none": None, "batch": lambda width: nn.BatchNorm1d(width, momentum=1 - momentum), "layer": nn.LayerNorm}
+    make_norm = choose("norm", norm, norms)
+    make_activation = choose("activation", activation, ACTIVATIONS)
+    parts: list[nn.Module] = []
+    for width in hidden:
+        parts += [nn.Linear(inputs, width), make_activation()]
+        parts += [make_norm(width)] if make_norm else []
+        parts += [nn.Dropout(dropout)] if dropout else []
+        inputs = width
+    return nn.Sequential(*parts, nn.Linear(inputs, outputs), choose("output", output, OUTPUTS)())

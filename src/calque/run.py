@@ -1,0 +1,268 @@
+"""The run folder: the only module that knows its file names. A run rebuilds everything from it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from calque.atomic import replacing, write_bytes
+from calque.config import Config, checked, load_config, to_toml
+from calque.errors import CalqueError, ConfigError, DataError, FileError, nearest, unknown
+from calque.models import GENERATORS, Generator
+from calque.preparing import Context, Data, Preparation
+from calque.seeds import numpy_stream, torch_stream
+from calque.table import Array, Layout, Table
+
+CONFIG, PREPARATION, MODEL = "config.toml", "preparation.json", "model.safetensors"
+SPLIT, CONTEXTS, PROVENANCE = "split.npz", "contexts.npz", "provenance.json"
+HISTORY, REPORT, CHECKPOINT, PLOTS = "history.jsonl", "report.json", "checkpoint/state.safetensors", "plots"
+BLOCK = 10_000
+
+
+def build_generator(config: Config, layout: Layout, context: int) -> Generator:
+    """Make the untrained generator that a configuration names."""
+    kind = config.fit.kind
+    if kind not in GENERATORS:
+        raise ConfigError(unknown("kind", kind, GENERATORS, "of generator (fit.kind)"))
+    make = GENERATORS[kind]
+    return make(layout, context, **checked(f"kind {kind!r} (fit.model)", make, config.fit.model))
+
+
+@dataclass
+class Run:
+    """A trained generator with everything that turns noise into physical events.
+
+    `contexts` holds the sample's own weighted contexts; `rate` is what the sample counts, for mixing categories.
+    """
+
+    config: Config
+    generator: Generator
+    preparation: Preparation
+    context: Context
+    contexts: Table | None
+    rate: float
+    history: list[dict[str, Any]] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    data: Data | None = None
+    part: NDArray[np.uint8] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns of what is drawn: those learnt, and the context's."""
+        return (*self.preparation.columns, *self.context.names)
+
+    @property
+    def weight(self) -> str | None:
+        """Name of the generated weight column, where weights were learnt."""
+        name = self.config.read.weight
+        return name if name in self.preparation.columns else None
+
+    def sample(self, n: int, context: Mapping[str, float] | Table | None = None, seed: int = 0) -> Table:
+        """Draw n events in physical units.
+
+        `context`: none draws from the sample's own; a mapping fixes values; a Table gives one row per event.
+        """
+        blocks = [self.block(seed, start // BLOCK, min(BLOCK, n - start), self.conditions(context, start, n))
+                  for start in range(0, max(n, 1), BLOCK)]
+        return Table.concatenate(blocks)
+
+    def imitate(self, real: Table, seed: int = 0) -> Table:
+        """Draw as many events as a real table has, in its columns, to be judged against it."""
+        fake = self.sample(len(real), seed=seed)
+        return fake.select(real.names, self.weight) if self.weight else fake.select(real.features)
+
+    def conditions(self, context: Mapping[str, float] | Table | None, start: int, n: int) -> Table | None:
+        """The context rows of one block, where the caller fixed them."""
+        if context is None:
+            return None
+        rows = min(BLOCK, n - start)
+        for name in self.context.names:
+            if name not in context:
+                raise DataError(unknown("context", name, list(context), "given"))
+        if isinstance(context, Table):
+            if len(context) != n:
+                raise DataError(f"the context table has {len(context)} rows for {n} events")
+            return context.rows(slice(start, start + rows))
+        return Table.of({name: np.full(rows, context[name]) for name in self.context.names})
+
+    def block(self, seed: int, index: int, rows: int, given: Table | None = None, lane: int = 0) -> Table:
+        """Draw block `index` of the events that a seed and a lane define; a pure function of its arguments."""
+        device = next(self.generator.parameters()).device
+        conditions = given if given is not None else self.draw_contexts(seed, index, rows, lane)
+        stream = torch_stream(seed, "events", index, lane, device=device)
+        width = self.generator.noise + self.preparation.inverse_noise
+        noise = torch.randn(rows, width, generator=stream, device=device)
+        with torch.inference_mode():
+            encoded = self.context.encode(conditions) if conditions is not None else torch.zeros(rows, 0)
+            packed = self.generator.sample(noise[:, : self.generator.noise], encoded.to(device))
+            columns = self.preparation.decode(packed.float().cpu(), noise[:, self.generator.noise :].cpu())
+        if conditions is not None:
+            columns |= {c.name: conditions[c.name].astype(c.dtype) for c in self.context.conditions}
+        return Table(columns, self.preparation.units, self.weight, "generated events")
+
+    def draw_contexts(self, seed: int, index: int, rows: int, lane: int) -> Table | None:
+        """Draw contexts with the sample's own weighted frequencies."""
+        if self.contexts is None:
+            return None
+        cumulative = np.cumsum(self.contexts.weights)
+        uniform = numpy_stream(seed, "contexts", index, lane).random(rows)
+        return self.contexts.rows(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
+
+    def log_prob(self, table: Table) -> NDArray[np.float64]:
+        """Log density (N,) in physical units, the preparation's Jacobian included."""
+        master = copy.deepcopy(self.preparation).double()
+        packed, jacobian = master.encode(table, numpy_stream(self.config.seed, "dequantise"))
+        context = self.context.encode(table)
+        with torch.inference_mode():
+            parts = [self.generator.log_prob(x, c)
+                     for x, c in zip(torch.split(packed, BLOCK), torch.split(context, BLOCK), strict=True)]
+        return (torch.cat(parts).double() + jacobian).numpy()
+
+    def save(self, folder: Path) -> None:
+        """Write everything that `load` needs; the provenance comes last and marks the folder complete."""
+        self.save_setup(folder)
+        write_bytes(folder / MODEL, save_tensors(contiguous(self.generator.state_dict())))
+        write_bytes(folder / PROVENANCE, json.dumps({**self.provenance, "rate": self.rate}, indent=1))
+        self.folder = folder
+
+    def save_setup(self, folder: Path) -> None:
+        """Write what is known before training."""
+        described = {"preparation": self.preparation.to_dict(), "context": self.context.to_dict()}
+        write_bytes(folder / CONFIG, to_toml(self.config.model_dump()) + "\n")
+        write_bytes(folder / PREPARATION, json.dumps(described, indent=1))
+        if self.part is not None:
+            save_arrays(folder / SPLIT, {"part": self.part})
+        if self.contexts is not None:
+            save_arrays(folder / CONTEXTS, self.contexts.to_dict())
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Runs side by side, one per category, mixed by their rates."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """Shares of the categories, summing to one."""
+        rates = np.array([run.rate for run in self.runs])
+        return np.asarray(rates / rates.sum())
+
+    def block(self, seed: int, index: int, rows: int) -> Table:
+        """Draw block `index`: each event's category by the rates, shuffled; a pure function of its arguments."""
+        if len(self.runs) == 1:
+            return self.runs[0].block(seed, index, rows)
+        category = numpy_stream(seed, "categories", index).choice(len(self.runs), rows, p=self.rates)
+        counts = np.bincount(category, minlength=len(self.runs))
+        parts = [run.block(seed, index, int(count), lane=lane)
+                 for lane, (run, count) in enumerate(zip(self.runs, counts, strict=True)) if count]
+        place = np.empty(rows, np.int64)
+        place[np.argsort(category, kind="stable")] = np.arange(rows)
+        return Table.concatenate([part.select(parts[0].names, parts[0].weight) for part in parts]).rows(place)
+
+    def sample(self, n: int, seed: int = 0) -> Table:
+        """Draw n events in physical units, categories mixed."""
+        return Table.concatenate([self.block(seed, start // BLOCK, min(BLOCK, n - start))
+                                  for start in range(0, max(n, 1), BLOCK)])
+
+
+def load(folder: str | Path) -> Run | Mixture:
+    """Open a run folder, or a folder of categories; raises FileError where something is missing."""
+    folder = Path(folder)
+    config = read_config(folder)
+    if config.categories:
+        return Mixture(tuple(load_run(folder / name) for name in config.categories))
+    return load_run(folder)
+
+
+def runs_in(folder: str | Path) -> tuple[Run, ...]:
+    """The runs of a folder: itself, or its categories."""
+    loaded = load(folder)
+    return loaded.runs if isinstance(loaded, Mixture) else (loaded,)
+
+
+def read_config(folder: Path) -> Config:
+    """The resolved configuration of a run folder."""
+    if not (folder / CONFIG).is_file():
+        near = [str(path.parent) for path in folder.parent.glob(f"*/{CONFIG}")] if folder.parent.is_dir() else []
+        raise FileError(f"{folder} is no run folder (no {CONFIG} in it); {nearest(str(folder), near)}")
+    return load_config(folder / CONFIG)
+
+
+def load_run(folder: Path) -> Run:
+    """Open one run."""
+    config = read_config(folder)
+    for name in (PREPARATION, MODEL, PROVENANCE):
+        if not (folder / name).is_file():
+            raise FileError(f"{folder} is half written: no {name}; finish it with calque fit --resume")
+    try:
+        described = json.loads((folder / PREPARATION).read_text())
+        provenance = json.loads((folder / PROVENANCE).read_text())
+        preparation = Preparation.from_dict(described["preparation"])
+        context = Context.from_dict(described["context"])
+        generator = build_generator(config, preparation.layout, context.size)
+        generator.load_state_dict(load_tensors((folder / MODEL).read_bytes()))
+        contexts = Table.of(load_arrays(folder / CONTEXTS), weight="weight") if context.names else None
+        part = load_arrays(folder / SPLIT)["part"]
+    except CalqueError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise FileError(f"{folder} is damaged: {error}; train it again") from error
+    return Run(config, generator.eval(), preparation.float(), context, contexts, provenance["rate"],
+               list(read_history(folder)), provenance, folder, None, part)
+
+
+def read_history(folder: Path) -> Iterator[dict[str, Any]]:
+    """Entries of the training history; a torn last line is left out."""
+    if (folder / HISTORY).is_file():
+        for line in (folder / HISTORY).read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                return
+
+
+def new_run(config: Config, data: Data, generator: Generator) -> Run:
+    """Put a generator and a prepared sample together."""
+    preparation = copy.deepcopy(data.preparation).float()
+    return Run(config, generator, preparation, data.context, own_contexts(data), data.rate, data=data, part=data.part)
+
+
+def own_contexts(data: Data) -> Table | None:
+    """The sample's weighted contexts, equal ones put together."""
+    if not data.context.names:
+        return None
+    stacked = np.stack([data.table[name].astype(np.float64) for name in data.context.names], axis=1)
+    weights = data.table.weights if data.weights == "draw" else np.ones(len(data.table))
+    values, which = np.unique(stacked, axis=0, return_inverse=True)
+    columns = {name: values[:, i].astype(data.table[name].dtype) for i, name in enumerate(data.context.names)}
+    return Table.of({**columns, "weight": np.bincount(which.ravel(), weights)}, weight="weight")
+
+
+def contiguous(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors as safetensors wants them: contiguous, on the CPU, sharing nothing."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write an npz file."""
+    with replacing(path) as beside, beside.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """Read an npz file."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
