@@ -132,7 +132,9 @@ def test_weights_must_sum_to_something(tmp_path):
         with pytest.raises(DataError, match=r"sum to"):
             list(iterate(tmp_path / "x.root", weight="w"))
     with pytest.raises(DataError, match=r"no rows in .*: the condition 'n < 0' holds for none"):
-        read(tmp_path / "x.root", where="n < 0")
+        read(tmp_path / "x.root", where="n < 0", weight="w")
+    with pytest.raises(ConfigError, match=r"limit = 0; at least one row"):
+        read(tmp_path / "x.root", limit=0)
 
 
 def half_way(path: Path) -> None:

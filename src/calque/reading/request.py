@@ -34,12 +34,15 @@ class Request:
         where: str | None,
         units: Mapping[str, str] | None,
         drop_nonfinite: bool,
+        limit: int | None = None,
     ) -> Request:
         """Check what can be checked without a file."""
         if isinstance(columns, str):
             raise ConfigError(f"columns = {columns!r} is one text; give a list of names, as in [{columns!r}]")
         if columns is not None and len(set(columns)) < len(columns):
             raise ConfigError(f"a column is asked for twice: {', '.join(columns)}")
+        if limit is not None and limit < 1:
+            raise ConfigError(f"limit = {limit}; at least one row must be asked for")
         condition = Where(where) if where else None
         chosen = None if columns is None else tuple(columns)
         return cls(chosen, dict(rename or {}), weight, condition, dict(units or {}), drop_nonfinite)

@@ -67,14 +67,15 @@ class Sink:
         """Append rows; the first fix names, types and shapes."""
         if isinstance(table, Table):
             self.units = {**table.units, **self.units}
-        columns = {name: np.asarray(table[name]) for name in table}
-        columns = self._conform(columns)
+        columns = self._conform({name: np.asarray(table[name]) for name in table})
         rows = len(next(iter(columns.values())))
         self._held.append(columns)
         self._held_rows += rows
         self.rows += rows
         if self._held_rows >= self._buffer_rows():
             self._flush()
+        else:  # the caller may fill its arrays again
+            self._held[-1] = {name: array.copy() for name, array in columns.items()}
 
     def close(self) -> None:
         """Write what is held, finish the file and give it its name."""
@@ -115,8 +116,7 @@ class Sink:
         for name, (_, shape) in self._kinds.items():
             if columns[name].shape[1:] != shape:
                 raise DataError(f"column {name!r} has shape {columns[name].shape[1:]}, {shape} in {self.path}")
-        # a copy where it is none: the caller may fill its arrays again
-        return {name: columns[name].astype(kind) for name, (kind, _) in self._kinds.items()}
+        return {name: columns[name].astype(kind, copy=False) for name, (kind, _) in self._kinds.items()}
 
     def _opened(self) -> Writer:
         if self._writer is None:

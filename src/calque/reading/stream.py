@@ -41,14 +41,16 @@ def read(
     `rename` gives; `limit` keeps the first rows for which `where` holds. Files are read side by side by
     `workers` threads, which changes nothing in the result. Raises FileError, DataError, ConfigError.
     """
-    request = Request.of(columns, rename, weight, where, units, drop_nonfinite)
+    request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit)
     sources = Source.all(files, tree, layout, exclude)
     if limit is None:
         parts = _side_by_side(lambda source: Filler.of(source, request), sources, workers)
     else:
         parts = _first_rows(sources, request, limit)
-    table = Table(_join(parts), sources[0].plan(request).units, weight, _called(sources))
-    _check(len(table), float(table.weights.sum()), request, table.source)
+    name = _called(sources)
+    _check_rows(sum(part.rows for part in parts), request, name)
+    table = Table(_join(parts), sources[0].plan(request).units, weight, name)
+    _check_weights(_total(table), request, name)
     return table
 
 
@@ -70,15 +72,16 @@ def iterate(
     """Read as `read` does, as a stream of tables of `rows` rows (the last is shorter) in bounded memory."""
     if rows < 1:
         raise DataError(f"rows = {rows}; a table of the stream needs at least one")
-    request = Request.of(columns, rename, weight, where, units, drop_nonfinite)
+    request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit)
     sources = Source.all(files, tree, layout, exclude)
     known, name = sources[0].plan(request).units, _called(sources)
     seen, total = 0, 0.0
     for part in regroup(_one_by_one(sources, request, limit, rows), rows):
         table = Table(part, known, weight, name)
-        seen, total = seen + len(table), total + float(table.weights.sum())
+        seen, total = seen + len(table), total + _total(table)
         yield table
-    _check(seen, total, request, name)
+    _check_rows(seen, request, name)
+    _check_weights(total, request, name)
 
 
 def summarise(
@@ -166,8 +169,6 @@ def join(pieces: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
 
 def _join(parts: list[Filler]) -> dict[str, Array]:
     filled = [part for part in parts if part.rows]
-    if not filled:
-        return {"": np.empty(0)}
     # column by column, each freed as it goes: at most one column is held twice
     take = [part.take for part in filled]
     names = list(filled[0].arrays)
@@ -207,9 +208,17 @@ def _called(sources: Sequence[Source]) -> str:
     return f"{sources[0].path}{more}"
 
 
-def _check(rows: int, total: float, request: Request, source: str) -> None:
+def _total(table: Table) -> float:
+    # no copy in double precision, which Table.weights is
+    return float(len(table) if table.weight is None else table[table.weight].sum(dtype=np.float64))
+
+
+def _check_rows(rows: int, request: Request, source: str) -> None:
     if rows == 0:
         why = f"the condition {request.where.text!r} holds for none" if request.where else "the table is empty"
         raise DataError(f"no rows in {source}: {why}")
+
+
+def _check_weights(total: float, request: Request, source: str) -> None:
     if total <= 0:
         raise DataError(f"the weights {request.weight!r} of {source} sum to {total:g}; a positive total is needed")
