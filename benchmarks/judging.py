@@ -7,13 +7,9 @@ The flaw of the generated rows grows from none to plain; time ratio and differen
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from dataclasses import replace
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
 
 import numpy as np
 

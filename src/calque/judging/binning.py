@@ -53,7 +53,8 @@ class Binning:
 def around(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Edges halfway between values."""
     if len(values) == 1:
-        return np.array([values[0] - 0.5, values[0] + 0.5])
+        half = max(0.5, 0.01 * abs(values[0]))
+        return np.array([values[0] - half, values[0] + half])
     middle = (values[1:] + values[:-1]) / 2
     return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.judging.binning import Binning, outside
-from calque.judging.paper import FAKE, QUIET, REAL, figure, safe_label
+from calque.judging.paper import FAKE, QUIET, REAL, entitle, figure, safe_label
 
 if TYPE_CHECKING:
     import hist
@@ -25,6 +25,8 @@ def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Bin
     made.subplots_adjust(left=0.145, right=0.965, top=0.965, bottom=0.125, hspace=0.06)
     draw_shares(upper, real, fake)
     draw_ratio(lower, real, fake)
+    entitle(upper)
+    entitle(lower)
     lower.set_xlabel(safe_label(label))
     lower.set_xlim(binning.edges[0], binning.edges[-1])
     if binning.values is not None and len(binning.values) <= 12:

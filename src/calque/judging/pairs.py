@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.judging.binning import Binning
-from calque.judging.paper import figure, safe_label
+from calque.judging.paper import entitle, figure, safe_label
 
 if TYPE_CHECKING:
     import hist
@@ -53,13 +53,14 @@ def pair(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) ->
 
 def draw(axes: Axes, shape: hist.Hist[Any], content: NDArray[np.float64], title: str, **colours: Any) -> Any:
     """Draw one panel, rasterised so that a PDF stays small."""
-    axes.set_title(title, loc="left", pad=7)
+    entitle(axes, title)
     return axes.pcolormesh(shape.axes[0].edges, shape.axes[1].edges, content.T, rasterized=True, **colours)
 
 
 def colour_bar(made: Figure, axes: Axes, image: Any, label: str) -> None:
     """Place a colour bar right of a panel without shrinking it."""
     beside = axes.inset_axes((1.025, 0, 0.04, 1))
+    entitle(beside)
     bar = made.colorbar(image, cax=beside)
     bar.set_label(label, loc="top", fontsize=11)
     beside.tick_params(labelsize=10, which="both", direction="out", left=False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from calque.atomic import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 REAL, FAKE, QUIET = "#000000", "#D55E00", "#6E6E6E"  # black against Okabe and Ito's vermilion
@@ -50,6 +51,11 @@ def figure(width: float, height: float) -> Figure:
     made = Figure(figsize=(width, height))
     FigureCanvasAgg(made)
     return made
+
+
+def entitle(axes: Axes, title: str = "") -> None:
+    """Give a panel its title at a fixed height; without one too, or matplotlib looks for a free one at every draw."""
+    axes.set_title(title, loc="left", y=1.015, pad=0)
 
 
 def save(made: Figure, folder: Path, name: str) -> list[Path]:

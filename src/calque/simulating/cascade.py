@@ -38,8 +38,7 @@ def collide(hadrons: Particles, target: Target, collider: Collider, rng: np.rand
     stays = np.isfinite(z)
     inside = hadrons.take(stays)
     moved = Particles(inside.id, inside.momentum, inside.move(z[stays]), inside.weight)
-    proton = rng.random(len(moved)) < target.protons / target.nucleons
-    return collider.collide(moved, np.where(proton, 2212, 2112))
+    return collider.collide(moved, target.struck(moved, rng))
 
 
 def cascade(beam: Particles, target: Target, collider: Collider, full: float, rng: np.random.Generator) -> Particles:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,16 @@ import numpy as np
 from calque.errors import CalqueError
 from calque.extras import need
 from calque.simulating.decays import RESONANCES
-from calque.simulating.particles import CARRIED, Integers, Particles
+from calque.simulating.particles import CARRIED, Particles
 
 PURPOSE = "calque simulate fixed-target"
 SEEDS = 900_000_000
 TRIES = 10
 
-# Pythia ships this table of multiparton interactions; without it, starting takes half a minute instead of 0.3 s.
-TABLE = "include = setups/InitDefaultMPI.cmnd"
+# Pythia's own table of multiparton interactions (8.317 on): without it, starting takes half a minute, not a second.
+TABLE = "setups/InitDefaultMPI.cmnd"
+
+Product = tuple[int, int, float, float, float, float]
 
 
 def start(settings: list[str], seed: int) -> Any:
@@ -24,11 +28,17 @@ def start(settings: list[str], seed: int) -> Any:
     pythia = need("pythia8mc", PURPOSE).Pythia("", False)
     own = ["Print:quiet = on", "Random:setSeed = on", f"Random:seed = {seed % (SEEDS - 1) + 1}"]
     stay = [f"{kind}:mayDecay = off" for kind in (*sorted(CARRIED), 111)]
-    refused = [line for line in own + stay + settings if not pythia.readString(line) and line != TABLE]
+    refused = [line for line in own + stay + settings if not pythia.readString(line)]
     if refused or not pythia.init():
         raise CalqueError(f"Pythia does not start{f': it does not know {refused[0]!r}' if refused else ''}; "
                           "install the version of calque's constraints: pip install 'calque[simulate]'")
     return pythia
+
+
+def table() -> list[str]:
+    """Setting that reads Pythia's table of multiparton interactions, where it has one."""
+    root = Path(need("pythia8mc", PURPOSE).Pythia("", False).word("xmlPath")).parent
+    return [f"include = {TABLE}"] if (root / TABLE).is_file() else []
 
 
 class Collider:
@@ -42,26 +52,39 @@ class Collider:
         self.least = least
         self.pythia = start([
             "SoftQCD:inelastic = on", "Beams:frameType = 3", f"Beams:pzA = {momentum}", "Beams:pzB = 0",
-            "Beams:allowVariableEnergy = on", "Beams:allowIDAswitch = on", TABLE,
+            "Beams:allowVariableEnergy = on", "Beams:allowIDAswitch = on", *table(),
         ], seed)
 
-    def collide(self, hadrons: Particles, nucleons: Integers) -> Particles:
-        """Collide each hadron (N) with a nucleon (N,) of code 2212 or 2112; products start where the hadron is."""
-        found: list[tuple[int, int, float, float, float, float]] = []
-        pairs = zip(hadrons.id.tolist(), nucleons.tolist(), hadrons.momentum[:, :3].tolist(), strict=True)
-        for row, (kind, nucleon, momentum) in enumerate(pairs):
-            if self._next(kind, nucleon, momentum):
-                found.extend(self._products(row))
+    def collide(self, hadrons: Particles, struck: Sequence[Sequence[int]]) -> Particles:
+        """Collide each hadron (N) with its nucleons (codes 2212 or 2112), one after another where it is.
+
+        The most energetic hadron that comes out of one collision goes into the next (T. Sjöstrand and M. Utheim,
+        Eur. Phys. J. C 82 (2022) 21).
+        """
+        found: list[Product] = []
+        projectiles = np.column_stack([hadrons.id, hadrons.momentum]).tolist()
+        for row, (projectile, nucleons) in enumerate(zip(projectiles, struck, strict=True)):
+            found.extend(self._through((row, int(projectile[0]), *projectile[1:]), nucleons))
         table = np.array(found, dtype=np.float64).reshape(-1, 6)
         parent = table[:, 0].astype(np.int64)
         return Particles(table[:, 1].astype(np.int64), table[:, 2:], hadrons.vertex[parent], hadrons.weight[parent])
 
-    def _next(self, kind: int, nucleon: int, momentum: list[float]) -> bool:
+    def _through(self, projectile: Product, nucleons: Sequence[int]) -> list[Product]:
+        row, kept, going = projectile[0], [], [projectile]
+        for nucleon in nucleons:
+            if not going or not self._next(going[0][1], nucleon, going[0][2:5]):
+                break
+            products = sorted(self._products(row), key=lambda product: -product[5])
+            going = [product for product in products if abs(product[1]) in CARRIED][:1]
+            kept += [product for product in products if product not in going]
+        return kept + going
+
+    def _next(self, kind: int, nucleon: int, momentum: tuple[float, float, float]) -> bool:
         pythia = self.pythia
         ready = pythia.setBeamIDs(kind, nucleon) and pythia.setKinematics(*momentum, 0.0, 0.0, 0.0)
         return bool(ready) and any(pythia.next() for _ in range(TRIES))
 
-    def _products(self, row: int) -> list[tuple[int, int, float, float, float, float]]:
+    def _products(self, row: int) -> list[Product]:
         least, kept = self.least, []
         for particle in self.pythia.event:
             energy = particle.e()

@@ -37,8 +37,8 @@ class FixedTarget:
     pot: int
     seed: int = 0
     least: float = 10.0
-    thin_below: float = 100.0
-    weight_base: float = 5e-4
+    thin_below: float = 200.0
+    weight_base: float = 3e-4
     weight_factor: float = 5.0
     target: Target = field(default_factory=Target)
 

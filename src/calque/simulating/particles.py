@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,10 @@ FLIGHT = {211: (7.8045, PION), 321: (3.711, KAON), 130: (15.34, KAON0)}
 # molybdenum (between copper and tungsten, to 2 %); kaons from σ(Kp)/σ(πp)/σ(pp) by the power that joins those two.
 NUCLEON_LENGTH, PION_LENGTH, KAON_LENGTH = 156.0, 185.0, 198.0
 LENGTHS = {211: PION_LENGTH, 321: KAON_LENGTH, 130: KAON_LENGTH, 310: KAON_LENGTH}
+
+# Inelastic cross-sections on a nucleon [mb] at some 100 GeV (PDG's total ones without the elastic).
+NUCLEON_SECTION, PION_SECTION, KAON_SECTION = 32.0, 20.5, 17.0
+SECTIONS = {211: PION_SECTION, 321: KAON_SECTION, 130: KAON_SECTION, 310: KAON_SECTION}
 
 # What is carried through the target; every other hadron decays where it is made.
 CARRIED = frozenset((211, 321, 130, 310, 2112, 2212, 3122, 3112, 3222, 3312, 3322, 3334))
@@ -81,10 +85,17 @@ class Particles:
 
     def interaction_length(self) -> Floats:
         """Interaction lengths [g/cm²] (N,), nucleons' for baryons."""
-        length = np.full(len(self), NUCLEON_LENGTH)
-        for kind, value in LENGTHS.items():
-            length[self.kind == kind] = value
-        return length
+        return self._by_kind(LENGTHS, NUCLEON_LENGTH)
+
+    def cross_section(self) -> Floats:
+        """Inelastic cross-sections on a nucleon [mb] (N,)."""
+        return self._by_kind(SECTIONS, NUCLEON_SECTION)
+
+    def _by_kind(self, known: Mapping[int, float], otherwise: float) -> Floats:
+        values = np.full(len(self), otherwise)
+        for kind, value in known.items():
+            values[self.kind == kind] = value
+        return values
 
     def decay_length(self) -> Floats:
         """Mean decay lengths βγcτ [m] (N,); infinite for what is not in FLIGHT."""

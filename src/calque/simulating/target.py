@@ -12,6 +12,8 @@ from calque.simulating.particles import Floats, Particles
 # Slabs of the SHiP target along the beam [m] (SHiP collaboration, CERN-SPSC-2015-016); 5 mm of water between them.
 SLABS = (0.08, *(0.025,) * 7, 0.05, 0.05, 0.065, 0.08, 0.08, 0.05, 0.08, 0.10, 0.20, 0.35)
 
+AVOGADRO = 6.022e-4  # nucleons per gram and mb per cm²: turns mb · g/cm² into a number
+
 
 @dataclass(frozen=True)
 class Target:
@@ -60,6 +62,17 @@ class Target:
         """Draw where hadrons interact, z [m] (N,): exponential in solid matter, NaN for those that leave."""
         path = rng.exponential(self.metres(hadrons.interaction_length()))
         return self.place(self.depth(hadrons.vertex[:, 2]) + path * hadrons.cosine)
+
+    def struck(self, hadrons: Particles, rng: np.random.Generator) -> list[list[int]]:
+        """Draw the nucleons (codes) that each hadron strikes in the nucleus where it interacts.
+
+        A·σ(hN)/σ(hA) of them on average, geometric; every other one after the first is only excited, which leaves
+        the hadron as it is, and is left out (T. Sjöstrand and M. Utheim, Eur. Phys. J. C 82 (2022) 21).
+        """
+        mean = hadrons.cross_section() * hadrons.interaction_length() * AVOGADRO
+        counts = rng.geometric(1.0 / (1.0 + 0.5 * (mean - 1.0)))
+        codes = np.where(rng.random(counts.sum()) < self.protons / self.nucleons, 2212, 2112)
+        return [part.tolist() for part in np.split(codes, np.cumsum(counts)[:-1])] if len(counts) else []
 
     def decay(self, hadrons: Particles, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Force decays before interaction and before the end of the target.

@@ -1,0 +1,290 @@
+"""The contracts of objectives and of the loop, over the whole catalogue."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from calque.config import Config, FitConfig
+from calque.errors import ConfigError, DataError, DivergedError, FileError
+from calque.fitting import OBJECTIVES, StoppedError, fit
+from calque.fitting.batches import Batches
+from calque.fitting.constraints import ZeroCentred
+from calque.fitting.fit import build_objective
+from calque.fitting.games import GAMES
+from calque.fitting.loop import Loop
+from calque.fitting.objective import Objective
+from calque.fitting.variational import Variational
+from calque.models import GENERATORS, Autoencoder, DenseGenerator
+from calque.models.network import widths
+from calque.preparing import TRAIN, Data, prepare
+from calque.run import Run, build_generator, load
+from calque.table import Layout, Table
+from conftest import STEPS, small_fit
+
+CATALOGUE: dict[str, dict[str, Any]] = {
+    "the note's gan": {"kind": "gan", "model": {"layers": 1}, "objective": {"layers": 1}},
+    "minimax, real labels blurred, flat": {
+        "kind": "gan", "model": {"layers": 2, "base": 16, "shape": "flat", "output": "linear", "skip": True},
+        "objective": {"game": "minimax", "blur_labels": "real", "layers": 1, "base": 16, "critic_turns": 2}},
+    "r1 and r2": {"kind": "gan", "model": {"layers": 1, "base": 16, "norm": "none"},
+                  "objective": {"constraint": "r1r2", "norm": "none", "layers": 1, "base": 16}},
+    "the note's vae": {"kind": "vae"},
+    "gaussian vae": {"kind": "vae", "model": {"likelihood": "gaussian", "norm": "batch", "dropout": 0.1},
+                     "objective": {"reconstruction": 1.0, "beta": 0.5}},
+    "flow": {"kind": "flow", "model": {"hidden": [16]}},
+    "coupling flow": {"kind": "flow", "model": {"hidden": [16], "passes": 2}, "objective": {"input_blur": 0.01}},
+}
+
+
+@pytest.fixture(scope="module")
+def data(muons: Table) -> Data:
+    """The toy sample in good coordinates."""
+    return prepare(muons, steps=STEPS, context=["id"], seed=1)
+
+
+def objective_of(data: Data, name: str) -> tuple[Objective, Loop]:
+    """An entry of the catalogue, ready to play."""
+    torch.manual_seed(0)
+    config = Config(fit=FitConfig(batch=64, **CATALOGUE[name]))
+    objective = build_objective(config, build_generator(config, data.preparation.layout, data.context.size))
+    return objective, Loop(objective, Batches(*data.encode(TRAIN), 64, torch.device("cpu")), config.fit, 0)
+
+
+def state(objective: Objective, player: str, own: bool) -> list[torch.Tensor]:
+    mine = {id(parameter) for parameter in objective.players[player]}
+    return [p.detach().clone() for p in objective.parameters() if (id(p) in mine) == own]
+
+
+def test_the_catalogue_is_complete() -> None:
+    assert {entry["kind"] for entry in CATALOGUE.values()} == set(OBJECTIVES) == set(GENERATORS)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_player_moves_its_own_parameters_and_no_others(data: Data, name: str) -> None:
+    objective, loop = objective_of(data, name)
+    objective.train()
+    for player in dict.fromkeys(objective.turns):
+        own, others = state(objective, player, True), state(objective, player, False)
+        loop.turn(player)
+        assert all(not torch.equal(a, b) for a, b in zip(own, state(objective, player, True), strict=True)), player
+        assert all(torch.equal(a, b) for a, b in zip(others, state(objective, player, False), strict=True)), player
+        assert all(p.grad is None and p.requires_grad for p in objective.parameters())
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_draw_is_a_pure_function_whatever_the_batch(data: Data, name: str) -> None:
+    objective, _ = objective_of(data, name)
+    generator = objective.generator.eval()
+    noise, context = torch.randn(40, generator.noise), torch.randn(40, generator.context)
+    with torch.inference_mode():
+        whole = generator.sample(noise, context)
+        parts = torch.cat([generator.sample(n, c) for n, c in zip(noise.split(7), context.split(7), strict=True)])
+        other = generator.sample(noise, context + 1)
+    assert whole.shape == (40, data.preparation.layout.size)
+    torch.testing.assert_close(whole, parts, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(whole, other)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if entry["kind"] == "flow"])
+def test_a_density_integrates_to_one_and_matches_its_draws(name: str) -> None:
+    torch.manual_seed(0)
+    config = Config(fit=FitConfig(**CATALOGUE[name]))
+    generator = build_generator(config, Layout.flat(["a", "b"]), 0)
+    side = torch.linspace(-7, 7, 300)
+    grid = torch.cartesian_prod(side, side)
+    with torch.inference_mode():
+        density = generator.log_prob(grid, torch.zeros(len(grid), 0)).exp()
+        drawn = generator.sample(torch.randn(100_000, 2), torch.zeros(100_000, 0))
+    cell = float(side[1] - side[0]) ** 2
+    assert float(density.sum()) * cell == pytest.approx(1, abs=1e-3)
+    mean = (density[:, None] * grid).sum(0) * cell
+    torch.testing.assert_close(drawn.mean(0), mean, rtol=0, atol=0.02)
+
+
+def test_widths_are_the_note_s() -> None:
+    assert widths(4, 1) == [256, 512, 1024, 2048]
+    assert widths(2, 3) == [768, 1536]
+    generator = DenseGenerator(Layout.flat(["a"] * 6), layers=3)
+    linear = [m.out_features for m in generator.body if isinstance(m, torch.nn.Linear)]
+    assert linear == [256, 512, 1024, 6]
+    assert sum(isinstance(m, torch.nn.BatchNorm1d) for m in generator.body) == 3
+    assert sum(isinstance(m, torch.nn.Dropout) for m in generator.body) == 3
+
+
+def test_games_are_their_formulas() -> None:
+    logits = torch.linspace(-3, 3, 7)
+    prob = torch.sigmoid(logits)
+    torch.testing.assert_close(GAMES["non-saturating"]().generator(logits), -prob.log().mean())
+    torch.testing.assert_close(GAMES["minimax"]().generator(logits), (1 - prob).log().mean())
+    ones, zeros = torch.ones(7), torch.zeros(7)
+    expected = -(prob.log().mean() + (1 - prob).log().mean()) / 2
+    torch.testing.assert_close(GAMES["minimax"]().critic(logits, logits, ones, zeros), expected)
+    blurred = GAMES["minimax"]().critic(logits, logits, ones + 0.5, zeros - 0.5)
+    assert torch.isfinite(blurred), "labels beyond [0, 1] are well defined with logits"
+
+
+def test_the_penalty_of_a_linear_critic_is_exact() -> None:
+    slope = torch.tensor([3.0, 4.0])
+    penalty = ZeroCentred(real=True, fake=False).penalty(lambda x: x @ slope, torch.randn(10, 2), torch.randn(10, 2))
+    torch.testing.assert_close(penalty, torch.tensor(12.5))
+    both = ZeroCentred(real=True, fake=True).penalty(lambda x: x @ slope, torch.randn(10, 2), torch.randn(10, 2))
+    torch.testing.assert_close(both, torch.tensor(25.0))
+
+
+def test_the_evidence_bound_is_its_formula(data: Data) -> None:
+    """KL of a known normal, and the note's weights: factor · dim · cross-entropy + KL."""
+    vae = Autoencoder(Layout.flat(["a", "b"]), latent=3, encoder_layers=0, decoder_layers=0)
+    for parameter in vae.parameters():
+        torch.nn.init.zeros_(parameter)
+    torch.nn.init.constant_(vae.encoder[0].bias, 0.5)  # type: ignore[index]
+    _, loop = objective_of(data, "the note's vae")
+    batch = replace(loop.batches.draw({"latent": 3}), x=torch.full((64, 2), 0.25), context=torch.zeros(64, 0))
+    divergence = 3 * 0.5 * (0.5**2 + np.exp(0.5) - 1 - 0.5)
+    entropy = np.log(2)  # of logit 0, whatever x is
+    loss = Variational(vae, reconstruction=1000, beta=2).loss("generator", batch, 0)
+    assert loss.item() == pytest.approx(1000 * 2 * entropy + 2 * divergence, rel=1e-6)
+
+
+def test_draws_follow_the_weights() -> None:
+    weights = torch.tensor([0.0, 1.0, 3.0])
+    batches = Batches(torch.arange(3.0)[:, None], torch.zeros(3, 0), weights, 3, torch.device("cpu"))
+    batches.size = 100_000
+    torch.manual_seed(0)
+    shares = torch.bincount(batches.rows(), minlength=3) / batches.size
+    torch.testing.assert_close(shares, weights / 4, rtol=0, atol=0.01)
+
+
+def test_averaged_weights_are_the_running_mean(data: Data) -> None:
+    _, loop = objective_of(data, "flow")
+    assert loop.average is not None
+    loop.average.decay = 0.5
+    loop.average.count = 100
+    before = [value.clone() for value in loop.average.values]
+    loop.advance()
+    for old, new, now in zip(before, loop.average.values, loop.average.source, strict=True):
+        torch.testing.assert_close(new, (old + now) / 2)
+
+
+def test_a_plateau_stops_and_the_best_weights_are_kept(muons: Table) -> None:
+    run = small_fit(muons, None, steps=2000, patience=2, optimiser={"rate": 0.2}, average=0.0)
+    best = max(run.history, key=lambda entry: entry["log_prob"])
+    assert run.history[-1]["step"] < 2000
+    assert run.provenance["best_step"] == best["step"]
+
+
+def test_a_fit_learns_and_its_seed_decides(muons: Table) -> None:
+    first, second = small_fit(muons, None, steps=60), small_fit(muons, None, steps=60)
+    for a, b in zip(first.generator.parameters(), second.generator.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert first.history[-1]["log_prob"] > first.history[0]["log_prob"]
+
+
+PROGRAM = """
+import sys; sys.path.insert(0, {tests!r})
+import torch; torch.set_num_threads(1)
+from conftest import make_muons, small_fit
+kind = sys.argv[1]
+settings = dict(steps=600, watch_every=200, checkpoint_every=5, average=0.9)
+from calque.fitting import fit
+from calque.preparing import prepare
+from conftest import STEPS
+data = prepare(make_muons(), steps=STEPS, context=["id"], seed=1)
+models = {{"gan": dict(layers=1, base=32), "vae": {{}}, "flow": dict(transforms=1, hidden=[16])}}
+fit(data, kind, out=sys.argv[2], resume=True, quiet=True, batch=32, model=models[kind], **settings)
+"""
+
+
+@pytest.mark.parametrize("kind", ["gan", "flow"])
+def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path, kind: str) -> None:
+    """SIGKILL at random moments; dropout and batch norm included."""
+    program = PROGRAM.format(tests=str(Path(__file__).parent))
+    command = [sys.executable, "-c", program, kind]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True)
+    stream, checkpoint = np.random.default_rng(0), tmp_path / "killed" / "checkpoint" / "state.safetensors"
+    for _ in range(3):
+        begun, process = time.time(), subprocess.Popen([*command, str(tmp_path / "killed")])
+        while not (checkpoint.exists() and checkpoint.stat().st_mtime > begun):
+            assert process.poll() is None, "it has to be killed before its end"
+            time.sleep(0.005)
+        time.sleep(stream.uniform(0, 0.1))
+        process.kill()
+        process.wait()
+    subprocess.run([*command, str(tmp_path / "killed")], check=True)
+    whole, killed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    histories = [(tmp_path / name / "history.jsonl").read_text() for name in ("whole", "killed")]
+    assert histories[0] == histories[1]
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(muons: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import signal
+
+    from calque.fitting import loop as loop_module
+
+    advance = loop_module.Loop.advance
+
+    def interrupted(self: Loop) -> None:
+        advance(self)
+        if self.step == 12:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(loop_module.Loop, "advance", interrupted)
+    with pytest.raises(StoppedError, match=r"stopped at step 12 of 30; go on with --resume"):
+        small_fit(muons, tmp_path / "run")
+    monkeypatch.undo()
+    with pytest.raises(FileError, match="holds a run already; go on with --resume"):
+        small_fit(muons, tmp_path / "run")
+    data = prepare(muons, steps=STEPS, context=["id"], seed=1)
+    config = load_config_of(tmp_path / "run")
+    resumed = fit(data, config=config, out=tmp_path / "run", resume=True, quiet=True)
+    whole = small_fit(muons, None)
+    for a, b in zip(resumed.generator.parameters(), whole.generator.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def load_config_of(folder: Path) -> Config:
+    from calque.run import read_config
+
+    return read_config(folder)
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"kind": "flw"}, r"no kind 'flw' of generator \(fit.kind\); nearest: flow"),
+    ({"model": {"transfroms": 3}}, r"no setting of kind 'flow' \(fit.model\) 'transfroms'.*nearest: transforms"),
+    ({"model": {"transforms": "many"}}, "transforms = 'many'"),
+    ({"model": {"activation": "sillu"}}, "no activation 'sillu'; nearest: silu"),
+    ({"stepz": 3}, "no setting 'stepz' in .*; nearest: steps"),
+    ({"optimiser": {"name": "adamm"}}, "fit.optimiser.name = 'adamm'"),
+    ({"batch": 10_000}, "1800 training rows are fewer than a batch of 10000; lower fit.batch"),
+    ({"device": "tpu"}, "no device 'tpu' here"),
+    ({"weights": "none"}, "was prepared with weights = 'draw'"),
+    ({"kind": "gan", "model": {}, "objective": {"constraint": "r1"}}, "batch norm mixes them"),
+    ({"kind": "gan", "model": {}, "objective": {"game": "minmax"}}, "no game 'minmax'; nearest: minimax"),
+])
+def test_a_wrong_setting_is_one_clear_line(data: Data, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=message):
+        fit(data, quiet=True, **settings)
+
+
+def test_a_training_that_diverges_says_so_and_keeps_what_was_good(muons: Table, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"the generator's loss is .* at step \d+; .* lower fit.optimiser.rate"):
+        small_fit(muons, tmp_path / "run", optimiser={"rate": 1e30}, average=0.0)
+
+
+def test_a_run_folder_rebuilds_the_run(flow_run: Run) -> None:
+    assert flow_run.folder is not None
+    again = load(flow_run.folder)
+    assert isinstance(again, Run)
+    for name, column in flow_run.sample(500, seed=4).columns.items():
+        assert np.array_equal(column, again.sample(500, seed=4)[name]), name
+    assert not list(flow_run.folder.rglob("*.part")), "nothing half written stays"
