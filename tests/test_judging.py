@@ -125,7 +125,8 @@ def test_the_two_errors_of_the_auc_agree_with_its_spread() -> None:
 def test_shifted_gaussians_have_the_auc_of_the_ideal_classifier(shift: float, folds: int) -> None:
     classifier = Classifier(repeats=2, folds=folds, replicas=50, threads=1)
     auc, chi2, overlap = classifier(*(gaussian(10_000, seed, s, 1) for seed, s in ((1, 0), (2, shift), (3, 0))))
-    assert auc.value == pytest.approx(NormalDist().cdf(shift / math.sqrt(2)), abs=4 * auc.error + 0.01)  # trees lose a little
+    ideal = NormalDist().cdf(shift / math.sqrt(2))
+    assert auc.value == pytest.approx(ideal, abs=4 * auc.error + 0.005)  # trees lose a little
     assert auc.floor == pytest.approx(0.5, abs=4 * auc.floor_error)
     assert abs(auc.excess) < 4 if shift == 0 else auc.excess > 10 and chi2.excess > 3 and overlap.excess > 10
 
@@ -157,7 +158,7 @@ def test_weights_that_match_bring_the_auc_to_a_half() -> None:
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_fast_agrees_with_the_notes_classifier(weighted: bool) -> None:
-    real, fake = muons(6000, 1), shuffled(muons(6000, 2), 0.5, 3)
+    real, fake = muons(6000, 1), shuffled(muons(6000, 2), 0.3, 3)
     if weighted:
         heavy = np.random.default_rng(0).choice([1.0, 5.0], 6000, p=[0.9, 0.1])
         real = Table.of({**real.columns, "w": heavy}, real.units, weight="w")
@@ -291,7 +292,7 @@ def test_the_copying_error_is_the_spread() -> None:
 
 def test_a_report_is_strict_json_and_a_table() -> None:
     weights = np.random.default_rng(0).exponential(size=1000)
-    report = judge_tables(gaussian(1000, 1, w=weights), gaussian(1200, 2, 0.5), train=gaussian(1000, 3, w=weights),
+    report = judge_tables(gaussian(1000, 1, w=weights), gaussian(1200, 2, 1.0), train=gaussian(1000, 3, w=weights),
                           repeats=1, replicas=20, threads=1)
     content = json.loads(report.to_json())
     assert [entry["name"] for entry in content["estimates"]] == ["auc_raw", "chi2_raw", "overlap_raw", "copying_raw"]

@@ -83,7 +83,8 @@ class Report:
     def verdict(self) -> str:
         """One sentence: the worst AUC against its floor, and whether it copies."""
         auc = self.worst
-        told = ("cannot be told from the original" if auc.excess < 2 else "can be told from the original")
+        seen = any(estimate.excess >= 2 for estimate in self.starting("auc_"))
+        told = "can be told from the original" if seen else "cannot be told from the original"
         sentence = (f"The copy {told}: AUC {plus_minus(auc.value, auc.error)} in the "
                     f"{auc.details['view']} view, floor {plus_minus(auc.floor, auc.floor_error)}")
         copying = self.starting("copying_")
