@@ -61,8 +61,10 @@ class Adversarial(Objective):
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """Real against generated in one pass of the critic."""
+        self.generator.eval()  # the critic judges what will be drawn: no dropout, running batch statistics
         with torch.no_grad():
             fake = self.generator.sample(batch.noise["latent"], batch.context)
+        self.generator.train()
         real = batch.x + self.input_blur * batch.noise["input"]
         scores = self.scores(real, fake, batch.context)
         blur = self.label_blur * batch.noise["labels"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,13 @@ class Binning:
     edges: NDArray[np.float64]
     values: NDArray[np.float64] | None = None
 
+    @property
+    def power(self) -> int:
+        """Power of ten that the axis is labelled in: 0 unless numbers would be long."""
+        largest = float(np.abs(self.edges).max())
+        power = math.floor(math.log10(largest)) if largest > 0 else 0
+        return power if power > 4 or power < -2 else 0
+
     @classmethod
     def of(cls, column: NDArray[np.float64], weights: NDArray[np.float64], bins: int = 60) -> Binning:
         """Choose bins from real rows; the range holds 99.8 % of the weight, or everything if that is little more.
@@ -30,14 +38,15 @@ class Binning:
         A tail of fewer than five effective rows is left out: one heavy row must not stretch the axis.
         """
         distinct = np.unique(column)
-        if len(distinct) <= FEW:
+        lattice = whole_numbers(distinct) and len(distinct) > 1 and 2 * len(distinct) > np.ptp(distinct)
+        if len(distinct) <= FEW and not lattice:
             return cls(around(distinct), distinct)
         low, high = central_range(column, np.abs(weights), 0.001)
         span = high - low
         low = distinct[0] if low - distinct[0] < 0.1 * span else low
         high = distinct[-1] if distinct[-1] - high < 0.1 * span else high
-        if whole_numbers(distinct) and high - low < 2 * bins:
-            return cls(np.arange(low - 0.5, high + 1))
+        if lattice and high - low < 2 * bins:
+            return cls(np.arange(low - 0.5, high + 1), np.arange(low, high + 1))
         high = np.nextafter(high, np.inf) if high > low else low + 1
         return cls(np.linspace(low, high, bins + 1))
 

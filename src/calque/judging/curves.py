@@ -24,7 +24,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure | None:
     panels += [losses] if losses else []
     if not panels:
         return None
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     made = figure(7.2, 0.9 + 2.0 * len(panels))
     rows = made.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -33,6 +33,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure | None:
     for axes, keys in zip(rows, panels, strict=True):
         draw(axes, history, keys)
     rows[-1].set_xlabel("step")
+    rows[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
     rows[-1].xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k, 2M: no power of ten to collide with the label
     made.align_ylabels()
     return made

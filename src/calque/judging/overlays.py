@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.judging.binning import Binning, outside
-from calque.judging.paper import FAKE, QUIET, REAL, entitle, figure, safe_label
+from calque.judging.paper import FAKE, QUIET, REAL, entitle, figure, label_axis
 
 if TYPE_CHECKING:
     import hist
@@ -27,11 +27,8 @@ def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Bin
     draw_ratio(lower, real, fake)
     entitle(upper)
     entitle(lower)
-    lower.set_xlabel(safe_label(label))
     lower.set_xlim(binning.edges[0], binning.edges[-1])
-    if binning.values is not None and len(binning.values) <= 12:
-        lower.set_xticks(binning.values, [f"{value:g}" for value in binning.values], minor=False)
-        lower.set_xticks([], minor=True)
+    label_axis(lower.xaxis, label, binning)
     made.align_ylabels()
     return made
 
@@ -40,8 +37,8 @@ def draw_shares(axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any]) -> None:
     """Draw both histograms; logarithmic where they span two orders of magnitude."""
     import mplhep
 
-    mplhep.histplot(fake, ax=axes, histtype="step", yerr=False, color=FAKE, linewidth=1.6, label="generated",
-                    flow="none")
+    mplhep.histplot(fake, ax=axes, histtype="step", edges=False, yerr=False, color=FAKE, linewidth=1.6,
+                    label="generated", flow="none")
     band(axes, fake.axes[0].edges, fake.values(), np.sqrt(fake.variances()), FAKE)
     mplhep.histplot(real, ax=axes, histtype="errorbar", yerr=np.sqrt(real.variances()), color=REAL, markersize=4.5,
                     elinewidth=1.0, label="real", flow="none")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.judging.binning import Binning
-from calque.judging.paper import entitle, figure, safe_label
+from calque.judging.paper import entitle, figure, label_axis
 
 if TYPE_CHECKING:
     import hist
@@ -30,7 +30,9 @@ def fill_pair(
     return made / weights.sum()
 
 
-def pair(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> Figure:
+def pair(
+    real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str], binnings: tuple[Binning, Binning]
+) -> Figure:
     """Draw real, generated, and their difference in standard deviations."""
     made = figure(13.6, 4.5)
     grid = made.add_gridspec(1, 4, width_ratios=(1, 1, 0.17, 1), left=0.07, right=0.94, top=0.915, bottom=0.15,
@@ -45,9 +47,9 @@ def pair(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) ->
                  vmax=PULL_LIMIT)
     colour_bar(made, panels[2], image, "standard deviations")
     for axes in panels:
-        axes.set_xlabel(safe_label(labels[0]))
+        label_axis(axes.xaxis, labels[0], binnings[0])
         axes.tick_params(labelleft=axes is first)
-    panels[0].set_ylabel(safe_label(labels[1]))
+    label_axis(first.yaxis, labels[1], binnings[1])
     return made
 
 
@@ -67,15 +69,15 @@ def colour_bar(made: Figure, axes: Axes, image: Any, label: str) -> None:
 
 
 def shared_scale(real: NDArray[np.float64], fake: NDArray[np.float64]) -> Any:
-    """Logarithmic colours from the lowest filled bin of either sample to the highest, six decades at most."""
-    from matplotlib.colors import LogNorm
+    """Colours from the lowest filled bin of either sample to the highest; logarithmic, but for shallow samples."""
+    from matplotlib.colors import LogNorm, Normalize
 
     both = np.concatenate([real.ravel(), fake.ravel()])
     highest = float(both.max())
     if highest <= 0:
-        return LogNorm(0.1, 1)
+        return Normalize(0, 1)
     lowest = max(float(both[both > 0].min()), 1e-6 * highest)
-    return LogNorm(lowest, highest if highest > lowest else 2 * lowest)
+    return LogNorm(lowest, highest) if highest > 20 * lowest else Normalize(0, highest)
 
 
 def pull(real: hist.Hist[Any], fake: hist.Hist[Any]) -> NDArray[np.float64]:

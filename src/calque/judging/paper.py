@@ -13,11 +13,16 @@ from calque.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+    from calque.judging.binning import Binning
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 REAL, FAKE, QUIET = "#000000", "#D55E00", "#6E6E6E"  # black against Okabe and Ito's vermilion
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-LONGEST_LABEL = 40
+LONGEST_LABEL = 32
+MOST_NAMED = 8  # so many values are all named on an axis
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 STYLE: dict[str, Any] = {
@@ -56,6 +61,17 @@ def figure(width: float, height: float) -> Figure:
 def entitle(axes: Axes, title: str = "") -> None:
     """Give a panel its title at a fixed height; without one too, or matplotlib looks for a free one at every draw."""
     axes.set_title(title, loc="left", y=1.015, pad=0)
+
+
+def label_axis(axis: Axis, label: str, binning: Binning) -> None:
+    """Label an axis; a common power of ten goes into the label, values that are few are the ticks."""
+    power = binning.power
+    write = axis.axes.set_xlabel if axis.axis_name == "x" else axis.axes.set_ylabel  # these follow the style's place
+    write(safe_label(label) + (f"  (× 10{str(power).translate(RAISED)})" if power else ""))
+    if binning.values is not None and len(binning.values) <= MOST_NAMED:
+        axis.set_ticks([float(value) for value in binning.values])
+        axis.set_ticks([], minor=True)
+    axis.set_major_formatter(lambda value, _: f"{value / 10.0**power:.6g}".replace("-", "−"))
 
 
 def save(made: Figure, folder: Path, name: str) -> list[Path]:

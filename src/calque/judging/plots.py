@@ -81,14 +81,14 @@ def pairs(real: Table, fake: Table) -> Iterator[tuple[str, Figure]]:
         shares, copies = (fill_pair((columns[first], columns[second]), bins, table.weights)
                           for columns, table in ((known, real), (drawn, fake)))
         labels = axis_label(real, first), axis_label(real, second)
-        yield f"pair_{files[first]}_{files[second]}", pair(shares, copies, labels)
+        yield f"pair_{files[first]}_{files[second]}", pair(shares, copies, labels, bins)
 
 
 def classifier_output(scores: Scores, report: Report, view: str) -> Figure:
     """Draw the output of the first training for both samples, with what the report says of all trainings."""
     binning = Binning(score_edges(np.concatenate([scores.real, scores.fake])))
     made = overlay(binning.fill(scores.real, scores.real_weights), binning.fill(scores.fake, scores.fake_weights),
-                   f"classifier output, {view} view (1: real)", binning)
+                   f"output, {view} view (1: real)", binning)
     lines = []
     for estimate in report.starting(""):
         kind, _, seen = estimate.name.partition("_")
