@@ -28,7 +28,7 @@ def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Bin
     entitle(upper)
     entitle(lower)
     lower.set_xlim(binning.edges[0], binning.edges[-1])
-    label_axis(lower.xaxis, label, binning)
+    label_axis(lower, "x", label, binning)
     made.align_ylabels()
     return made
 

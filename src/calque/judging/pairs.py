@@ -47,9 +47,9 @@ def pair(
                  vmax=PULL_LIMIT)
     colour_bar(made, panels[2], image, "standard deviations")
     for axes in panels:
-        label_axis(axes.xaxis, labels[0], binnings[0])
+        label_axis(axes, "x", labels[0], binnings[0])
         axes.tick_params(labelleft=axes is first)
-    label_axis(first.yaxis, labels[1], binnings[1])
+    label_axis(first, "y", labels[1], binnings[1])
     return made
 
 

@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from calque.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from calque.judging.binning import Binning
@@ -63,10 +62,10 @@ def entitle(axes: Axes, title: str = "") -> None:
     axes.set_title(title, loc="left", y=1.015, pad=0)
 
 
-def label_axis(axis: Axis, label: str, binning: Binning) -> None:
+def label_axis(axes: Axes, side: Literal["x", "y"], label: str, binning: Binning) -> None:
     """Label an axis; a common power of ten goes into the label, values that are few are the ticks."""
     power = binning.power
-    write = axis.axes.set_xlabel if axis.axis_name == "x" else axis.axes.set_ylabel  # these follow the style's place
+    axis, write = (axes.xaxis, axes.set_xlabel) if side == "x" else (axes.yaxis, axes.set_ylabel)
     write(safe_label(label) + (f"  (× 10{str(power).translate(RAISED)})" if power else ""))
     if binning.values is not None and len(binning.values) <= MOST_NAMED:
         axis.set_ticks([float(value) for value in binning.values])
