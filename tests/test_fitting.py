@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import STEPS, small_fit
 from safetensors.torch import load_file
 
 from calque.config import Config, FitConfig
@@ -29,7 +30,6 @@ from calque.models.network import widths
 from calque.preparing import TRAIN, Data, prepare
 from calque.run import Run, build_generator, load
 from calque.table import Layout, Table
-from conftest import STEPS, small_fit
 
 CATALOGUE: dict[str, dict[str, Any]] = {
     "the note's gan": {"kind": "gan", "model": {"layers": 1}, "objective": {"layers": 1}},

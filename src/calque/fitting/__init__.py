@@ -3,4 +3,4 @@
 from calque.fitting.fit import OBJECTIVES, StoppedError, fit
 from calque.fitting.objective import Batch, Objective
 
-__all__ = ["OBJECTIVES", "Batch", "StoppedError", "Objective", "fit"]
+__all__ = ["OBJECTIVES", "Batch", "Objective", "StoppedError", "fit"]

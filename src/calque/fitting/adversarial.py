@@ -69,10 +69,11 @@ class Adversarial(Objective):
         scores = self.scores(real, fake, batch.context)
         blur = self.label_blur * batch.noise["labels"]
         fake_labels = blur[:, 1] if self.blur_fake else torch.zeros_like(blur[:, 1])
-        loss = self.game.critic(*scores, 1 + blur[:, 0], fake_labels)
+        loss: Tensor = self.game.critic(*scores, 1 + blur[:, 0], fake_labels)
         if self.penalised:
             context = torch.cat([batch.context, batch.context])
-            loss = loss + self.strength * self.constraint.penalty(lambda x: self.critic(x, context[: len(x)]), real, fake)
+            penalty = self.constraint.penalty(lambda x: self.critic(x, context[: len(x)]), real, fake)
+            loss = loss + self.strength * penalty
         return loss
 
     def scores(self, real: Tensor, fake: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,8 +28,8 @@ def save_checkpoint(path: Path, loop: Loop, watched: Mapping[str, Any], best: Ma
     if loop.average is not None:
         tensors |= {f"average/{number}": tensor for number, tensor in enumerate(loop.average.values)}
     tensors |= {f"sums/{player}": total for player, total in loop.sums.items()}
-    counters: dict[str, Any] = {"step": loop.step, "counted": loop.counted, "average": loop.average.count if loop.average else 0,
-                **watched}
+    averaged = loop.average.count if loop.average else 0
+    counters = {"step": loop.step, "counted": loop.counted, "average": averaged, **watched}
     write_bytes(path, save(contiguous(tensors), {"counters": json.dumps(counters)}))
 
 

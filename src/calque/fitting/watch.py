@@ -12,7 +12,7 @@ from calque.config import FitConfig
 from calque.fitting.loop import Loop
 from calque.judging import figure_of_merit
 from calque.preparing import VALIDATE, Data
-from calque.run import Run, contiguous
+from calque.run import BLOCK, Run, contiguous
 from calque.table import Table
 
 LEAST = 50  # validation rows below which there is nothing to watch
@@ -59,8 +59,8 @@ class Watch:
         """Weighted mean log density of the prepared validation rows."""
 
         with torch.inference_mode():
-            densities = torch.cat([generator.log_prob(x, c) for x, c in
-                                   zip(torch.split(self.x, 10_000), torch.split(self.context, 10_000), strict=True)]).double()
+            parts = zip(torch.split(self.x, BLOCK), torch.split(self.context, BLOCK), strict=True)
+            densities = torch.cat([generator.log_prob(x, context) for x, context in parts]).double()
         return float((self.weights * densities).sum() / self.weights.sum())
 
     def remember(self, score: float, loop: Loop, state: dict[str, Tensor]) -> None:

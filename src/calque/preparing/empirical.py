@@ -144,13 +144,15 @@ class Discrete(Step):
         index = torch.searchsorted(self.levels, x.contiguous()).clamp(max=len(self.levels) - 1)
         low, high = self.edges[index], self.edges[index + 1]
         uniform = low + torch.special.ndtr(noise) * (high - low)
-        return torch.special.ndtri(uniform.clamp(1e-7, 1 - 1e-7))
+        normal: Tensor = torch.special.ndtri(uniform.clamp(1e-7, 1 - 1e-7))
+        return normal
 
     def inverse(self, y: Tensor, noise: Tensor) -> Tensor:
         """Look up whose share it is."""
         uniform = torch.special.ndtr(y).contiguous()
         index = torch.searchsorted(self.edges[1:-1].contiguous(), uniform, right=True)
-        return torch.take(self.levels, index)
+        values: Tensor = self.levels[index]
+        return values
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """The value's share over the normal density."""

@@ -69,8 +69,8 @@ def produce(
     if rows < 1 or first_event < 0:
         raise ConfigError(f"n = {n:g} and first event {first_event}: there is nothing to produce")
     mixture, path = mix(runs), Path(out)
-    plan: dict[str, object] = {"n": rows, "seed": seed, "first": first_event, "exact": exact, "order": order, "block": block,
-            "precision": precision, "runs": identify(mixture)}
+    plan: dict[str, object] = {"n": rows, "seed": seed, "first": first_event, "exact": exact, "order": order,
+                               "block": block, "precision": precision, "runs": identify(mixture)}
     total = count(rows, exact, seed, first_event)
     started = time.monotonic()
     with Sink(path, tree=tree, compression=compression, layout=layout, resume=resume) as sink:
