@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,7 +95,7 @@ class ProduceConfig(Section):
 
     n: int = Field(default=0, ge=0)
     out: str = "fast.root"
-    tree: str = "events"
+    tree: str | None = None
     order: Literal["shuffled", "sorted"] = "shuffled"
     exact: bool = False
     compression: str = "lz4"
@@ -102,6 +103,18 @@ class ProduceConfig(Section):
     block: int = Field(default=10_000, ge=1)
     workers: int = Field(default=2, ge=1)
     precision: Literal["float32", "bf16"] = "float32"
+
+
+class CategoryConfig(Section):
+    """What one category does in its own way; `where` comes on top of the common condition."""
+
+    where: str | None = None
+    steps: list[str] | None = None
+    seed: int | None = None
+    read: dict[str, Any] | None = None
+    prepare: dict[str, Any] | None = None
+    fit: dict[str, Any] | None = None
+    judge: dict[str, Any] | None = None
 
 
 class Config(Section):
@@ -114,11 +127,11 @@ class Config(Section):
     fit: FitConfig = Field(default_factory=FitConfig)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     produce: ProduceConfig = Field(default_factory=ProduceConfig)
-    categories: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    categories: dict[str, CategoryConfig] = Field(default_factory=dict)
 
     def category(self, name: str) -> Config:
         """The configuration of one category: the common one, overridden by its own tables."""
-        own = dict(self.categories[name])
+        own = self.categories[name].model_dump(exclude_none=True)
         base = self.model_dump(exclude={"categories"})
         where = [text for text in (self.read.where, own.pop("where", None)) if text]
         if where:
@@ -188,7 +201,7 @@ def build(raw: Mapping[str, Any], where: str) -> Config:
 def explain(section: type[Section], error: ValidationError, where: str) -> str:
     """The first complaint, in one line."""
     first = error.errors()[0]
-    names = [str(part) for part in first["loc"]]
+    names = [str(part) for part in first["loc"] if part not in ("str", "list[str]")]  # which of several types failed
     if first["type"] == "extra_forbidden":
         fields = fields_at(section, names[:-1])
         place = f"in [{'.'.join(names[:-1])}] of {where}" if names[:-1] else f"in {where}"
@@ -197,12 +210,10 @@ def explain(section: type[Section], error: ValidationError, where: str) -> str:
 
 
 def fields_at(section: type[Section], path: Sequence[str]) -> list[str]:
-    """Known keys of a nested section."""
+    """Known keys of a nested section; the name of a category stands for any."""
     for name in path:
-        inner = section.model_fields[name].annotation
-        if not (inspect.isclass(inner) and issubclass(inner, Section)):
-            return []
-        section = inner
+        inner = section.model_fields[name].annotation if name in section.model_fields else section
+        section = inner if inspect.isclass(inner) and issubclass(inner, Section) else CategoryConfig
     return list(section.model_fields)
 
 
@@ -231,15 +242,26 @@ def to_toml(tables: Mapping[str, Any], prefix: str = "") -> str:
     [fit]
     kind = "flow"
     """
-    def value(item: Any) -> str:
-        if isinstance(item, Mapping):
-            return "{" + ", ".join(f"{json.dumps(k)} = {value(v)}" for k, v in item.items()) + "}"
-        return "[" + ", ".join(map(value, item)) + "]" if isinstance(item, list | tuple) else json.dumps(item)
-
-    lines = [f"{key} = {value(item)}" for key, item in tables.items()
+    lines = [f"{toml_key(key)} = {toml_value(item)}" for key, item in tables.items()
              if item is not None and not isinstance(item, Mapping)]
     for key, item in tables.items():
-        if isinstance(item, Mapping) and item:
-            name = f"{prefix}{key if key.replace('_', '').replace('-', '').isalnum() else json.dumps(key)}"
+        if isinstance(item, Mapping):
+            name = f"{prefix}{toml_key(key)}"
             lines += ["", f"[{name}]", to_toml(item, f"{name}.")]
     return "\n".join(lines)
+
+
+def toml_key(key: str) -> str:
+    """A key, quoted where it has to be."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)
+
+
+def toml_value(item: Any) -> str:
+    """A value on one line."""
+    if isinstance(item, Mapping):
+        return "{" + ", ".join(f"{toml_key(k)} = {toml_value(v)}" for k, v in item.items() if v is not None) + "}"
+    if isinstance(item, list | tuple):
+        return "[" + ", ".join(map(toml_value, item)) + "]"
+    if isinstance(item, float):
+        return repr(item)
+    return json.dumps(item, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -21,7 +20,8 @@ from calque.atomic import replacing, write_bytes
 from calque.config import Config, checked, load_config, to_toml
 from calque.errors import CalqueError, ConfigError, DataError, FileError, nearest, unknown
 from calque.models import GENERATORS, Generator
-from calque.preparing import Context, Data, Preparation
+from calque.preparing import TRAIN, Context, Data, Preparation
+from calque.reading.formats import first_line
 from calque.seeds import numpy_stream, torch_stream
 from calque.table import Array, Layout, Table
 
@@ -66,19 +66,23 @@ class Run:
         return (*self.preparation.columns, *self.context.names)
 
     @property
+    def dtypes(self) -> dict[str, str]:
+        """Type of each column that is drawn."""
+        return {**self.preparation.dtypes, **{c.name: c.dtype for c in self.context.conditions}}
+
+    @property
     def weight(self) -> str | None:
         """Name of the generated weight column, where weights were learnt."""
         name = self.config.read.weight
         return name if name in self.preparation.columns else None
 
     def sample(self, n: int, context: Mapping[str, float] | Table | None = None, seed: int = 0) -> Table:
-        """Draw n events in physical units.
+        """Draw n events in physical units: the first n of the endless stream that a seed defines.
 
         `context`: none draws from the sample's own; a mapping fixes values; a Table gives one row per event.
         """
-        blocks = [self.block(seed, start // BLOCK, min(BLOCK, n - start), self.conditions(context, start, n))
-                  for start in range(0, max(n, 1), BLOCK)]
-        return Table.concatenate(blocks)
+        return Table.concatenate([self.block(seed, index, given=self.conditions(context, index * BLOCK, n), keep=rows)
+                                  for index, rows in blocks(n)])
 
     def imitate(self, real: Table, seed: int = 0) -> Table:
         """Draw as many events as a real table has, in its columns, to be judged against it."""
@@ -93,21 +97,28 @@ class Run:
         for name in self.context.names:
             if name not in context:
                 raise DataError(unknown("context", name, list(context), "given"))
+        for name in () if isinstance(context, Table) else context:
+            if name not in self.context.names:
+                raise DataError(unknown("context", name, self.context.names, "that this run was trained with"))
         if isinstance(context, Table):
             if len(context) != n:
                 raise DataError(f"the context table has {len(context)} rows for {n} events")
             return context.rows(slice(start, start + rows))
         return Table.of({name: np.full(rows, context[name]) for name in self.context.names})
 
-    def block(self, seed: int, index: int, rows: int, given: Table | None = None, lane: int = 0) -> Table:
-        """Draw block `index` of the events that a seed and a lane define; a pure function of its arguments."""
+    def block(self, seed: int, index: int, rows: int = BLOCK, given: Table | None = None, lane: int = 0,
+              keep: int | None = None) -> Table:
+        """Draw block `index` of the events that a seed and a lane define; a pure function of its arguments.
+
+        `keep` wants its first events only: their noise and contexts are those of the whole block.
+        """
         device = next(self.generator.parameters()).device
-        conditions = given if given is not None else self.draw_contexts(seed, index, rows, lane)
+        conditions = given if given is not None else self.draw_contexts(seed, index, rows, lane, keep)
         stream = torch_stream(seed, "events", index, lane, device=device)
         width = self.generator.noise + self.preparation.inverse_noise
-        noise = torch.randn(rows, width, generator=stream, device=device)
+        noise = torch.randn(rows, width, generator=stream, device=device)[:keep]
         with torch.inference_mode():
-            encoded = self.context.encode(conditions) if conditions is not None else torch.zeros(rows, 0)
+            encoded = self.context.encode(conditions) if conditions is not None else torch.zeros(len(noise), 0)
             packed = self.draw(noise[:, : self.generator.noise], encoded.to(device)).cpu()
             columns = self.preparation.decode(packed, noise[:, self.generator.noise :].cpu())
         if conditions is not None:
@@ -120,12 +131,12 @@ class Run:
         return torch.cat([self.generator.sample(n, c).float()
                           for n, c in zip(noise.split(rows), context.split(rows), strict=True)])
 
-    def draw_contexts(self, seed: int, index: int, rows: int, lane: int) -> Table | None:
+    def draw_contexts(self, seed: int, index: int, rows: int, lane: int, keep: int | None = None) -> Table | None:
         """Draw contexts with the sample's own weighted frequencies."""
         if self.contexts is None:
             return None
         cumulative = np.cumsum(self.contexts.weights)
-        uniform = numpy_stream(seed, "contexts", index, lane).random(rows)
+        uniform = numpy_stream(seed, "contexts", index, lane).random(rows)[:keep]
         return self.contexts.rows(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
 
     def log_prob(self, table: Table) -> NDArray[np.float64]:
@@ -155,6 +166,21 @@ class Run:
         if self.contexts is not None:
             save_arrays(folder / CONTEXTS, self.contexts.to_dict())
 
+    def save_report(self, report: Mapping[str, Any]) -> None:
+        """Keep a judgement in the run's folder."""
+        if self.folder is not None:
+            write_bytes(self.folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False))
+
+    def read_report(self) -> dict[str, Any]:
+        """The judgement that was kept, or nothing."""
+        kept = self.folder / REPORT if self.folder is not None else None
+        return dict(json.loads(kept.read_text())) if kept is not None and kept.is_file() else {}
+
+    @property
+    def plots(self) -> Path | None:
+        """Where plots go."""
+        return None if self.folder is None else self.folder / PLOTS
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -168,22 +194,39 @@ class Mixture:
         rates = np.array([run.rate for run in self.runs])
         return np.asarray(rates / rates.sum())
 
-    def block(self, seed: int, index: int, rows: int) -> Table:
-        """Draw block `index`: each event's category by the rates, shuffled; a pure function of its arguments."""
+    def block(self, seed: int, index: int, rows: int = BLOCK, keep: int | None = None) -> Table:
+        """Draw block `index`: each event's category by the rates, shuffled; see `Run.block`."""
         if len(self.runs) == 1:
-            return self.runs[0].block(seed, index, rows)
+            return self.runs[0].block(seed, index, rows, keep=keep)
         category = numpy_stream(seed, "categories", index).choice(len(self.runs), rows, p=self.rates)
-        counts = np.bincount(category, minlength=len(self.runs))
-        parts = [run.block(seed, index, int(count), lane=lane)
-                 for lane, (run, count) in enumerate(zip(self.runs, counts, strict=True)) if count]
-        place = np.empty(rows, np.int64)
-        place[np.argsort(category, kind="stable")] = np.arange(rows)
+        kept = category[:keep]
+        parts = [run.block(seed, index, int((category == lane).sum()), lane=lane, keep=int((kept == lane).sum()))
+                 for lane, run in enumerate(self.runs)]
+        place = np.empty(len(kept), np.int64)
+        place[np.argsort(kept, kind="stable")] = np.arange(len(kept))
         return Table.concatenate([part.select(parts[0].names, parts[0].weight) for part in parts]).rows(place)
 
     def sample(self, n: int, seed: int = 0) -> Table:
-        """Draw n events in physical units, categories mixed."""
-        return Table.concatenate([self.block(seed, start // BLOCK, min(BLOCK, n - start))
-                                  for start in range(0, max(n, 1), BLOCK)])
+        """Draw n events in physical units, categories mixed; see `Run.sample`."""
+        return Table.concatenate([self.block(seed, index, keep=rows) for index, rows in blocks(n)])
+
+
+def blocks(n: int) -> Iterator[tuple[int, int]]:
+    """Numbers of the blocks that hold the first n events, and how many of each are wanted."""
+    if n < 0:
+        raise ConfigError(f"n = {n}: a number of events cannot be negative")
+    for start in range(0, max(n, 1), BLOCK):
+        yield start // BLOCK, min(BLOCK, n - start)
+
+
+def save_categories(config: Config) -> None:
+    """Mark the folder of a configuration complete: all its categories are trained."""
+    write_bytes(Path(config.out) / CONFIG, to_toml(config.model_dump()) + "\n")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, finished or not, or a run of categories."""
+    return (folder / CONFIG).is_file()
 
 
 def load(folder: str | Path) -> Run | Mixture:
@@ -203,10 +246,14 @@ def runs_in(folder: str | Path) -> tuple[Run, ...]:
 
 def read_config(folder: Path) -> Config:
     """The resolved configuration of a run folder."""
-    if not (folder / CONFIG).is_file():
-        near = [str(path.parent) for path in folder.parent.glob(f"*/{CONFIG}")] if folder.parent.is_dir() else []
-        raise FileError(f"{folder} is no run folder (no {CONFIG} in it); {nearest(str(folder), near)}")
-    return load_config(folder / CONFIG)
+    if is_run(folder):
+        return load_config(folder / CONFIG)
+    begun = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+    if begun:
+        raise FileError(f"{folder} is half written or holds several runs: it has no {CONFIG}, but {', '.join(begun)} "
+                        "in it have; finish it with --resume, or name one of these")
+    near = [str(path.parent) for path in folder.parent.glob(f"*/{CONFIG}")] if folder.parent.is_dir() else []
+    raise FileError(f"{folder} is no run folder (no {CONFIG} in it); {nearest(str(folder), near)}")
 
 
 def load_run(folder: Path) -> Run:
@@ -214,7 +261,7 @@ def load_run(folder: Path) -> Run:
     config = read_config(folder)
     for name in (PREPARATION, MODEL, PROVENANCE):
         if not (folder / name).is_file():
-            raise FileError(f"{folder} is half written: no {name}; finish it with calque fit --resume")
+            raise FileError(f"{folder} is half written: no {name} in it; finish it with --resume")
     try:
         described = json.loads((folder / PREPARATION).read_text())
         provenance = json.loads((folder / PROVENANCE).read_text())
@@ -224,12 +271,12 @@ def load_run(folder: Path) -> Run:
         generator.load_state_dict(load_tensors((folder / MODEL).read_bytes()))
         contexts = Table.of(load_arrays(folder / CONTEXTS), weight="weight") if context.names else None
         part = load_arrays(folder / SPLIT)["part"]
+        return Run(config, generator.eval(), preparation.float(), context, contexts, provenance["rate"],
+                   list(read_history(folder)), provenance, folder, None, part)
     except CalqueError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise FileError(f"{folder} is damaged: {error}; train it again") from error
-    return Run(config, generator.eval(), preparation.float(), context, contexts, provenance["rate"],
-               list(read_history(folder)), provenance, folder, None, part)
+    except Exception as error:  # whatever a library raises on what is not its own file
+        raise FileError(f"{folder} is damaged ({type(error).__name__}: {first_line(error)}); train it again") from error
 
 
 def read_history(folder: Path) -> Iterator[dict[str, Any]]:
@@ -249,13 +296,14 @@ def new_run(config: Config, data: Data, generator: Generator) -> Run:
 
 
 def own_contexts(data: Data) -> Table | None:
-    """The sample's weighted contexts, equal ones put together."""
+    """The training rows' weighted contexts, equal ones put together."""
     if not data.context.names:
         return None
-    stacked = np.stack([data.table[name].astype(np.float64) for name in data.context.names], axis=1)
-    weights = data.table.weights if data.weights == "draw" else np.ones(len(data.table))
+    table = data.rows(TRAIN)
+    stacked = np.stack([table[name].astype(np.float64) for name in data.context.names], axis=1)
+    weights = table.weights if data.weights == "draw" else np.ones(len(table))
     values, which = np.unique(stacked, axis=0, return_inverse=True)
-    columns = {name: values[:, i].astype(data.table[name].dtype) for i, name in enumerate(data.context.names)}
+    columns = {name: values[:, i].astype(table[name].dtype) for i, name in enumerate(data.context.names)}
     return Table.of({**columns, "weight": np.bincount(which.ravel(), weights)}, weight="weight")
 
 

@@ -68,7 +68,6 @@ def fit(
         objective = build_objective(config, generator).to(device)
         run = new_run(config, data, generator)
         run.provenance["inputs"] = list(inputs)
-        claim(run, folder, resume)
         train(run, objective, data, folder, device, resume, quiet)
     if folder is not None:
         run.save(folder)
@@ -144,6 +143,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
     objective.train()
     loop = Loop(objective, Batches(*data.encode(TRAIN), config.batch, device), config, run.config.seed)
     watch = Watch(run, data, config)
+    claim(run, folder, resume)  # only now: what cannot be trained leaves no folder behind
     begun, entries = time.monotonic(), []
     checkpoint = folder / CHECKPOINT if folder else None
     if resume and checkpoint and checkpoint.exists():
@@ -163,7 +163,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
                 save_checkpoint(checkpoint, loop, {"watch": watch.state}, watch.best)
             if stop.is_set():
                 raise StoppedError(f"stopped at step {loop.step} of {config.steps}; "
-                                  + (f"go on with --resume and --out {folder}" if folder else "nothing was kept"))
+                                  + (f"go on with --resume; it lies in {folder}" if folder else "nothing was kept"))
     finish(run, loop, watch, history, device, time.monotonic() - begun)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from calque.atomic import write_bytes
 from calque.config import ReadConfig
 from calque.errors import DataError, FileError
 from calque.judging.judge import Report, judge_tables
 from calque.judging.plots import save_plots
 from calque.preparing import JUDGE, TRAIN, Data
 from calque.reading import find, fingerprint, read
-from calque.run import PLOTS, REPORT, Run, load_run
+from calque.run import Run, load_run
 from calque.table import Table
 
 
@@ -36,22 +35,30 @@ def judge(
         raise DataError("no rows are left to judge: prepare.judging was 0")
     fake = run.imitate(real, seed=seed + 1)
     report = judge_tables(real, fake, train=train, seed=seed, **settings)
-    if run.folder is not None:
-        write_bytes(run.folder / REPORT, report.to_json())
-        if plots:
-            save_plots(report, real, fake, run.history, run.folder / PLOTS)
+    if run.plots is not None and plots:
+        save_plots(report, real, fake, run.history, run.plots)
+    run.save_report({**report.to_dict(), "settings": {"plots": plots, "seed": seed, **settings}})
     return report
+
+
+def judged_before(run: Run, **settings: Any) -> str:
+    """The verdict that lies in a run's folder, if it was reached with these settings; empty otherwise."""
+    kept = run.read_report()
+    return str(kept["verdict"]) if kept.get("settings") == settings else ""
 
 
 def reread(run: Run, data: str | Path | None = None) -> Data:
     """Read a run's sample again and check that it is the one it was trained on."""
     config = run.config.read if data is None else run.config.read.model_copy(update={"files": str(data)})
-    table = read_inputs(config)
+    if not config.files:
+        raise FileError(f"{run.folder} was trained on a table in memory; name the file it came from with --data")
+    if not run.config.read.files:
+        config = config.model_copy(update={"columns": list(run.names)})
     known = {entry["sha256"] for entry in run.provenance.get("inputs", [])}
-    found = {entry["sha256"] for entry in fingerprints(config)}
-    if known and known != found:
-        raise FileError(f"{table.source} is not what {run.folder} was trained on (its contents differ); "
+    if known and known != {entry["sha256"] for entry in fingerprints(config)}:
+        raise FileError(f"{described(config)} is not what {run.folder} was trained on (its contents differ); "
                         "name the original with --data")
+    table = read_inputs(config)
     if run.part is None or len(run.part) != len(table):
         raise FileError(f"{table.source} has {len(table)} rows, not those {run.folder} was trained on; use --data")
     return Data(table, run.part, run.preparation, run.context, run.config.fit.weights, run.config.seed)
@@ -71,6 +78,11 @@ def resolve(files: str | list[str]) -> list[str]:
 
     names = [files] if isinstance(files, str) else files
     return [str(sample(name.removeprefix("calque:"))) if name.startswith("calque:") else name for name in names]
+
+
+def described(config: ReadConfig) -> str:
+    """The files of a configuration, for a message."""
+    return config.files if isinstance(config.files, str) else ", ".join(config.files)
 
 
 def fingerprints(config: ReadConfig) -> list[dict[str, Any]]:
