@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from calque.errors import CalqueError
+
+STOPPED = 130
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # newer typers have no other name for it
 
 app = typer.Typer(
     name="calque", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -77,13 +83,12 @@ def judge(
     data: Annotated[str | None, typer.Option("--data", help="where the original moved to")] = None,
 ) -> None:
     """Say how far a run is from its original, on rows it never saw."""
-    from calque.pipeline import judge_run
+    from calque.pipeline import judge_run, tell
     from calque.run import runs_in
 
     for folder in folders:
         for one in runs_in(folder):
-            report = judge_run(one, one.config, data)
-            typer.echo(f"{one.folder}\n{report.table()}\n{report.verdict()}\n")
+            typer.echo(tell(one, judge_run(one, one.config, data)))
 
 
 @app.command()
@@ -95,7 +100,7 @@ def produce(
     first_event: Annotated[int, typer.Option(help="go on after an earlier production of this seed")] = 0,
     exact: Annotated[bool, typer.Option("--exact", help="exactly n events, not a Poisson number")] = False,
     order: Annotated[str, typer.Option(help="shuffled or sorted by run")] = "shuffled",
-    tree: Annotated[str, typer.Option(help="name of the tree or group")] = "events",
+    tree: Annotated[str | None, typer.Option(help="name of the tree or group")] = None,
     compression: Annotated[str, typer.Option(help="none, lz4, zstd or zlib, with a level: zstd-5")] = "lz4",
     layout: Annotated[str | None, typer.Option(help="fairship-muons")] = None,
     workers: Annotated[int, typer.Option(help="threads that draw")] = 2,
@@ -150,15 +155,43 @@ def recipes() -> None:
         typer.echo(line)
 
 
-def main() -> None:
-    """Run a command; an error a user can mend is one line and exit code 2."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code; an error a user can mend is one line and exit code 2."""
+    given = sys.argv[1:] if arguments is None else arguments
+    wanted = [word for word in given if word != "--debug"]  # it may stand anywhere
     try:
-        app(standalone_mode=False)
-    except CalqueError as error:
-        if "--debug" in sys.argv:
+        with plain_warnings():
+            code = app(wanted, prog_name="calque", standalone_mode=False)
+    except UsageError as error:
+        code = refuse(misused(error))
+    except (CalqueError, OSError) as error:
+        if "--debug" in given:
             raise
-        typer.echo(f"calque: {error}", err=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("calque: stopped", err=True)
-        sys.exit(130)
+        code = refuse(str(error))
+    return stopped() if code == STOPPED else int(code or 0)
+
+
+def misused(error: Any) -> str:
+    """What is wrong with a command line, and where its options are listed."""
+    command = error.ctx.command_path if error.ctx else "calque"
+    return f"{error.format_message()} {command} --help lists what there is"
+
+
+def refuse(message: str) -> int:
+    """Print one line, whatever the message is made of."""
+    typer.echo(f"calque: {' '.join(message.split())}", err=True)
+    return 2
+
+
+def stopped() -> int:
+    """Ctrl-C where nothing has to be kept."""
+    typer.echo("calque: stopped", err=True)
+    return STOPPED
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show a warning as one line without the code it comes from."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: typer.echo(f"calque: note: {message}", err=True)
+        yield

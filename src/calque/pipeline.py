@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from calque.atomic import write_bytes
-from calque.config import Config, to_toml
+from calque.config import Config
 from calque.errors import FileError
 from calque.fitting import fit
-from calque.fitting.fit import is_finished
+from calque.fitting.fit import claim, is_finished
 from calque.judging.judge import Report
-from calque.judging.verdict import fingerprints, judge, read_inputs
+from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs
 from calque.preparing import Data, prepare
 from calque.producing import Production, produce
-from calque.run import CONFIG, Run, load_run
+from calque.run import Run, is_run, load_run, save_categories
 
 Say = Callable[[str], None]
 
@@ -33,22 +34,33 @@ def load_data(config: Config) -> Data:
 
 
 def train(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> list[Run]:
-    """Read, prepare and fit every part; with `resume`, what is finished stays."""
+    """Read, prepare and fit every part; with `resume`, what is finished stays.
+
+    All parts are read before the first is trained: what is wrong with the last shows at once.
+    """
     folder = Path(config.out)
+    if is_run(folder) and not resume:
+        raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
+    samples = [(part, None if resume and is_finished(Path(part.out)) else load_data(part))
+               for part in parts(config).values()]
+    runs = [recall(part, say) if data is None else train_part(part, data, resume, quiet, say)
+            for part, data in samples]
     if config.categories:
-        if (folder / CONFIG).exists() and not resume:
-            raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
-        write_bytes(folder / CONFIG, to_toml(config.model_dump()) + "\n")
-    return [train_part(part, resume, quiet, say) for part in parts(config).values()]
+        save_categories(config)
+    return runs
 
 
-def train_part(config: Config, resume: bool, quiet: bool, say: Say) -> Run:
+def recall(config: Config, say: Say) -> Run:
+    """A run that was finished before; it takes the settings of what comes after training."""
+    run = replace(load_run(Path(config.out)), config=config)
+    claim(run, run.folder, resume=True)
+    say(f"{run.folder}: trained already")
+    return run
+
+
+def train_part(config: Config, data: Data, resume: bool, quiet: bool, say: Say) -> Run:
     """One generator."""
     folder = Path(config.out)
-    if resume and is_finished(folder):
-        say(f"{folder}: trained already")
-        return load_run(folder)
-    data = load_data(config)
     say(f"{folder}: {len(data.table)} events, effective {data.table.effective_size:.0f}; "
         f"{config.fit.kind}, up to {config.fit.steps} steps")
     run = fit(data, config=config, out=folder, resume=resume, quiet=quiet, inputs=fingerprints(config.read))
@@ -58,27 +70,36 @@ def train_part(config: Config, resume: bool, quiet: bool, say: Say) -> Run:
 
 def judge_run(run: Run, config: Config, data: str | None = None) -> Report:
     """Judge with a configuration's settings."""
+    return judge(run, data=data, **judge_settings(config))
+
+
+def judge_settings(config: Config) -> dict[str, Any]:
+    """What a configuration asks of the judge."""
     wanted = config.judge
-    return judge(run, data=data, plots=wanted.plots, kind=wanted.classifier, rows=wanted.rows, repeats=wanted.seeds,
-                 seed=config.seed)
+    return {"plots": wanted.plots, "kind": wanted.classifier, "rows": wanted.rows, "repeats": wanted.seeds,
+            "seed": config.seed}
 
 
-def run_all(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> list[Report]:
-    """Read, prepare, fit, judge, produce; raises CalqueError in one line."""
+def run_all(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> None:
+    """Read, prepare, fit, judge, produce; with `resume`, what is done stays. Raises CalqueError in one line."""
     runs = train(config, resume, quiet, say)
-    reports = []
     for run in runs:
-        report = judge_run(run, run.config)
-        say(f"\n{run.folder}\n{report.table()}\n{report.verdict()}\n")
-        reports.append(report)
+        verdict = judged_before(run, **judge_settings(run.config)) if resume else ""
+        if verdict:
+            say(f"{run.folder}: judged already. {verdict}")
+        else:
+            say(tell(run, judge_run(run, run.config)))
     if config.produce.n:
         say(str(produce_run(config, runs, resume, quiet)))
-    return reports
+
+
+def tell(run: Run, report: Report) -> str:
+    """A report, for a terminal."""
+    return f"\n{run.folder}\n{report.table()}\n{report.verdict()}\n"
 
 
 def produce_run(config: Config, runs: list[Run], resume: bool, quiet: bool) -> Production:
     """Produce what the configuration asks for, into its folder unless `out` is a path of its own."""
     wanted = config.produce.model_dump()
     out = Path(config.out) / wanted.pop("out")
-    return produce(runs, wanted.pop("n"), out=out, seed=config.seed, resume=resume and not out.exists(), quiet=quiet,
-                   **wanted)
+    return produce(runs, wanted.pop("n"), out=out, seed=config.seed, resume=resume, quiet=quiet, **wanted)

@@ -100,6 +100,8 @@ class Run:
         for name in () if isinstance(context, Table) else context:
             if name not in self.context.names:
                 raise DataError(unknown("context", name, self.context.names, "that this run was trained with"))
+        if not self.context.names:
+            return None
         if isinstance(context, Table):
             if len(context) != n:
                 raise DataError(f"the context table has {len(context)} rows for {n} events")
@@ -129,7 +131,7 @@ class Run:
         """Packed events (B, D) from normals and encoded contexts."""
         rows = CHUNK if noise.device.type == "cpu" else max(1, len(noise))
         return torch.cat([self.generator.sample(n, c).float()
-                          for n, c in zip(noise.split(rows), context.split(rows), strict=True)])
+                          for n, c in zip(torch.split(noise, rows), torch.split(context, rows), strict=True)])
 
     def draw_contexts(self, seed: int, index: int, rows: int, lane: int, keep: int | None = None) -> Table | None:
         """Draw contexts with the sample's own weighted frequencies."""
@@ -193,6 +195,11 @@ class Mixture:
         """Shares of the categories, summing to one."""
         rates = np.array([run.rate for run in self.runs])
         return np.asarray(rates / rates.sum())
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of what is drawn."""
+        return self.runs[0].preparation.units
 
     def block(self, seed: int, index: int, rows: int = BLOCK, keep: int | None = None) -> Table:
         """Draw block `index`: each event's category by the rates, shuffled; see `Run.block`."""

@@ -40,6 +40,8 @@ def count(n: int, exact: bool, seed: int, first_event: int) -> int:
 
 def pieces(mixture: Mixture, rows: int, first_event: int, block: int, seed: int, in_order: bool) -> Iterator[Piece]:
     """Cut `rows` events from `first_event` on into blocks: categories shuffled, or one after another."""
+    if not rows:
+        yield Piece(-1, 0, 0, 0)  # no event, but a file with its columns
     if not in_order:
         yield from cut(-1, first_event, rows, block)
         return

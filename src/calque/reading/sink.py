@@ -24,7 +24,8 @@ class Sink:
     """A streaming writer: rows go to `NAME.part`, which takes its name on a clean end and stays otherwise.
 
     `units` default to those of the first table. With `resume`, what a killed writer left is kept aside and
-    `salvaged` hands back the rows of it that are complete. Raises FileError where the disk does not let it.
+    `salvaged` hands back the rows of it that are complete; without, it is removed. Raises FileError where the disk
+    does not let it.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Sink:
         self._check_place()
         if resume:
             self._set_aside()
+        else:
+            self._discard()
 
     def __enter__(self) -> Sink:
         return self
@@ -148,6 +151,12 @@ class Sink:
         with writing(self.path):
             if new > old:
                 os.replace(self.part, self.left)
+
+    def _discard(self) -> None:
+        # what belongs to another file must not be salvaged for this one
+        with writing(self.path):
+            for leftover in (self.part, self.left):
+                leftover.unlink(missing_ok=True)
 
 
 def write(
