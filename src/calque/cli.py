@@ -174,7 +174,8 @@ def main(arguments: list[str] | None = None) -> int:
 def misused(error: Any) -> str:
     """What is wrong with a command line, and where its options are listed."""
     command = error.ctx.command_path if error.ctx else "calque"
-    return f"{error.format_message()} {command} --help lists what there is"
+    wrong = error.format_message().rstrip(".?") or "name a command"
+    return f"{wrong}; {command} --help lists what there is"
 
 
 def refuse(message: str) -> int:
