@@ -1,6 +1,7 @@
 """Every step: the inverse is exact, the Jacobian is autograd's, saved and loaded it is the same."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from calque.preparing.preparation import parse_step
 from calque.preparing.prepare import split
 from calque.table import Table
 
+MODULE = sys.modules["calque.preparing.prepare"]  # the function hides it
 ROWS = 2000
 CATALOGUE = {
     "standardise": "standardise a b",
@@ -158,6 +160,38 @@ def test_statistics_come_from_training_rows_alone() -> None:
     spoilt = table.with_columns({"pz": np.where(data.part == TRAIN, table["pz"], 1e6)})
     again = prepare(spoilt, steps=["standardise *"], context=["id"], seed=5)
     assert data.preparation.to_dict() == again.preparation.to_dict()
+
+
+def test_many_rows_are_looked_at_by_a_share_that_misses_no_extreme_and_no_category(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    table = muons(20_000)
+    steps, rare = ["log pz", "minmax pz", "discrete id", "standardise *"], prepare(table).part.argmin()
+    table["id"][rare], table["pz"][rare] = 211, 5000
+    whole = prepare(table, steps=steps, seed=0).preparation.float()
+    monkeypatch.setattr(MODULE, "LOOKED_AT", 2000)
+    data = prepare(table, steps=steps, seed=0)
+    monkeypatch.undo()
+    _, minmax, discrete, standardise = data.preparation.typed_steps()
+    assert discrete.levels.tolist() == [-13, 13, 211]
+    torch.testing.assert_close(minmax.scale.float(), whole.typed_steps()[1].scale)
+    torch.testing.assert_close(standardise.shift.float(), whole.typed_steps()[3].shift, rtol=0, atol=0.1)
+    assert data.encode(TRAIN)[0].shape == (12_000, 4)
+
+
+def test_pieces_are_encoded_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = prepare(muons(), steps=["discrete id", "standardise *"], context=["px"], seed=0)
+    whole = data.encode(TRAIN)
+    monkeypatch.setattr(MODULE, "BLOCK", 170)
+    assert all(torch.equal(a, b) for a, b in zip(data.encode(TRAIN), whole, strict=True))
+
+
+def test_a_row_outside_the_domain_is_named_whoever_it_is_for() -> None:
+    table = muons()
+    row = int(np.flatnonzero(prepare(table).part == JUDGE)[0])
+    table["pz"][row] = -1
+    data = prepare(table, steps=["log pz", "standardise *"])
+    with pytest.raises(DataError, match=rf"non-finite values of 'pz' in 1 rows of .*first rows \[{row}\]"):
+        data.encode(JUDGE)
 
 
 def test_the_split_has_the_asked_shares_and_follows_the_seed() -> None:

@@ -63,10 +63,11 @@ class Data:
 
     def check_finite(self, x: Tensor, part: int) -> None:
         """Raise DataError where steps made something that is no number."""
-        bad = ~torch.isfinite(x)
+        bad = ~torch.isfinite(x.sum(1))  # a row that holds no number sums to none
         if bad.any():
-            rows = np.flatnonzero(self.part == part)[bad.any(1).numpy()]
-            name = next(name for name, place in self.preparation.layout.slices.items() if bad[:, place].any())
+            rows = np.flatnonzero(self.part == part)[bad.numpy()]
+            name = next(name for name, place in self.preparation.layout.slices.items()
+                        if not torch.isfinite(x[bad][:, place]).all())
             raise DataError(f"the steps give non-finite values of {name!r} in {len(rows)} rows of {self.table.source} "
                             f"(first rows {rows[:3].tolist()}); choose other steps, or leave these rows out")
 
