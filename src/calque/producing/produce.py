@@ -168,7 +168,7 @@ def skip(cuts: Iterator[Piece], rows: int) -> Iterator[Piece]:
     """Leave out the first rows: whole pieces, and the beginning of one."""
     for piece in cuts:
         size = piece.stop - piece.start
-        if rows >= size:
+        if rows >= size > 0:
             rows -= size
             continue
         yield Piece(piece.lane, piece.index, piece.start + rows, piece.stop)

@@ -1,0 +1,423 @@
+"""Productions: one stream of events however it is cut, mixed, interrupted or written."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import uproot
+from conftest import STEPS, make_muons, small_fit
+
+import calque.reading.sink as sinks
+from calque.errors import CalqueError, ConfigError, DataError, FileError
+from calque.fitting import StoppedError, fit
+from calque.preparing import prepare
+from calque.producing import Production, produce
+from calque.producing.plan import Piece, count, cut, pieces
+from calque.reading import Sink, read
+from calque.run import Mixture, Run
+from calque.table import Table
+
+BLOCK = 100
+producing = importlib.import_module("calque.producing.produce")  # its function has the same name
+
+
+@pytest.fixture(scope="module")
+def run(muons: Table) -> Run:
+    """A generator as it was initialised: what it draws is as good as anything to count."""
+    return small_fit(muons, None, steps=0)
+
+
+@pytest.fixture(scope="module")
+def mixture(run: Run) -> Mixture:
+    """Two runs that are told apart by the sign of z, one of them counted three times as often."""
+    moved = small_fit(make_muons().with_columns({"z": make_muons()["z"] - 100}), None, steps=0)
+    return Mixture((replace(run, rate=1.0), replace(moved, rate=3.0)))
+
+
+def make(source: Any, n: float, out: Path, **settings: Any) -> Table:
+    """Produce exactly n events and read them again."""
+    made = produce(source, n, out=out, quiet=True, **{"block": BLOCK, "exact": True, **settings})
+    table = read(out)
+    assert made.rows == len(table)
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith(out.name)] == [out.name]
+    return table
+
+
+def same(one: Table, other: Table) -> bool:
+    """Bit for bit."""
+    return one.names == other.names and all(np.array_equal(one[name], other[name]) for name in one.names)
+
+
+@pytest.fixture(scope="module")
+def long(mixture: Mixture, tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """A production to compare with."""
+    return make(mixture, 1234, tmp_path_factory.mktemp("long") / "long.npz", workers=1)
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_workers_change_nothing(mixture: Mixture, long: Table, tmp_path: Path, workers: int) -> None:
+    assert same(make(mixture, 1234, tmp_path / "a.npz", workers=workers), long)
+
+
+@pytest.mark.parametrize("n", [1, 99, 100, 101, 950])
+def test_fewer_events_are_the_first_of_more(mixture: Mixture, long: Table, tmp_path: Path, n: int) -> None:
+    assert same(make(mixture, n, tmp_path / "a.npz"), long.rows(slice(n)))
+
+
+def test_productions_that_follow_one_another_are_one(mixture: Mixture, long: Table, tmp_path: Path) -> None:
+    at, tables = 0, []
+    for rows in (130, 70, 300, 734):
+        made = produce(mixture, rows, out=tmp_path / "a.npz", first_event=at, block=BLOCK, exact=True, quiet=True)
+        at = made.next_event
+        tables.append(read(tmp_path / "a.npz"))
+    assert same(Table.concatenate(tables), long)
+    poisson = produce(mixture, 200, out=tmp_path / "a.npz", first_event=7, block=BLOCK, quiet=True)
+    assert poisson.next_event == 7 + len(read(tmp_path / "a.npz"))
+    assert f"more with --first-event {poisson.next_event}" in str(poisson)
+
+
+def test_another_seed_draws_other_events(mixture: Mixture, long: Table, tmp_path: Path) -> None:
+    other = make(mixture, 1234, tmp_path / "a.npz", seed=1)
+    assert np.isin(other["px"], long["px"]).mean() < 0.01, "two singles may fall together"
+
+
+def test_a_run_in_memory_draws_what_a_production_writes(run: Run, mixture: Mixture, tmp_path: Path) -> None:
+    written = make(run, 1500, tmp_path / "a.npz", block=10_000)
+    drawn = run.sample(1500, seed=0)
+    assert set(written.names) == set(drawn.names)
+    for name in drawn.names:
+        np.testing.assert_allclose(written[name], drawn[name], rtol=1e-4, atol=1e-5)
+    both = mixture.sample(1500, seed=2)
+    for name, column in make(mixture, 1500, tmp_path / "b.npz", block=10_000, seed=2).columns.items():
+        np.testing.assert_allclose(column, both[name], rtol=1e-4, atol=1e-5)
+
+
+def test_counts_are_poissonian_unless_they_are_exact() -> None:
+    counts = np.array([count(400, False, seed, 0) for seed in range(4000)])
+    assert counts.mean() == pytest.approx(400, abs=5 * 20 / np.sqrt(4000))
+    assert counts.var() == pytest.approx(400, rel=5 * np.sqrt(2 / 4000))
+    assert {count(400, True, seed, 0) for seed in range(10)} == {400}
+    assert count(400, False, 3, 0) == count(400, False, 3, 0) != count(400, False, 3, 500)
+
+
+def test_no_event_is_a_file_with_columns(mixture: Mixture, tmp_path: Path) -> None:
+    """A Poisson number may be zero."""
+    seed = next(seed for seed in range(100) if count(1, False, seed, 0) == 0)
+    made = produce(mixture, 1, out=tmp_path / "a.root", seed=seed, quiet=True)
+    assert (made.rows, made.drawn) == (0, 0)
+    with uproot.open(tmp_path / "a.root") as file:
+        assert file["events"].num_entries == 0
+        assert set(file["events"].keys()) == {"px", "py", "pz", "z", "id"}
+
+
+def test_categories_have_their_rates(mixture: Mixture, tmp_path: Path) -> None:
+    """Multinomial counts, in random order or one category after another; each lane is the same in both."""
+    shuffled = make(mixture, 4000, tmp_path / "a.npz", block=500)
+    ordered = make(mixture, 4000, tmp_path / "b.npz", block=500, order="sorted")
+    for table in (shuffled, ordered):
+        assert (table["z"] > -50).mean() == pytest.approx(0.25, abs=5 * np.sqrt(0.25 * 0.75 / 4000))
+    first = shuffled["z"] > -50
+    runs = 1 + np.count_nonzero(first[1:] != first[:-1])
+    assert runs == pytest.approx(2 * 4000 * 0.25 * 0.75, rel=0.1), "as many changes as independent draws have"
+    changes = np.flatnonzero((ordered["z"] > -50)[1:] != (ordered["z"] > -50)[:-1])
+    assert len(changes) == 1
+    assert ordered["z"][0] > -50, "in the order in which the runs are named"
+    lane = mixture.runs[0].block(0, 0, 500)
+    assert np.array_equal(ordered["px"][:500], lane["px"])
+
+
+def test_blocks_cover_what_is_asked_for() -> None:
+    for first, rows in [(0, 1), (0, 100), (30, 70), (30, 71), (99, 302), (250, 0)]:
+        found = list(cut(-1, first, rows, BLOCK))
+        events = [event for piece in found for event in
+                  range(piece.index * BLOCK + piece.start, piece.index * BLOCK + piece.stop)]
+        assert events == list(range(first, first + rows))
+        for skipped in range(0, rows, 37):
+            left = [event for piece in producing.skip(iter(found), skipped) for event in
+                    range(piece.index * BLOCK + piece.start, piece.index * BLOCK + piece.stop)]
+            assert left == events[skipped:]
+
+
+def test_in_order_every_run_gives_its_own_stream(mixture: Mixture) -> None:
+    found = list(pieces(mixture, 1000, 130, BLOCK, 0, in_order=True))
+    assert sum(piece.stop - piece.start for piece in found) == 1000
+    assert [piece.lane for piece in found] == sorted(piece.lane for piece in found)
+    for before, after in pairwise(found):
+        if before.lane == after.lane:
+            assert (before.index + 1, before.stop, after.start) == (after.index, BLOCK, 0)
+
+
+def test_blocks_are_drawn_ahead_but_not_far(run: Run) -> None:
+    """Behind a slow writer no more than three blocks per worker wait."""
+    begun: list[int] = []
+    threads = threading.active_count()
+
+    class Counted(Mixture):
+        def block(self, seed: int, index: int, rows: int = BLOCK, keep: int | None = None) -> Table:
+            begun.append(index)
+            return super().block(seed, index, rows, keep)
+
+    source, workers = Counted((run,)), 2
+    tables = producing.drawn(source, pieces(source, 40 * BLOCK, 0, BLOCK, 0, False), 0, BLOCK, workers, "float32")
+    for taken in range(1, 8):
+        next(tables)
+        wait_until(lambda seen=taken: len(begun) >= seen + 3 * workers)
+        assert len(begun) == taken + 3 * workers, "as many as fit, no more"
+    tables.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == threads
+
+
+def wait_until(happened: Any) -> None:
+    for _ in range(2000):
+        if happened():
+            time.sleep(0.05)  # what should not happen has time to do so
+            return
+        time.sleep(0.005)
+    raise TimeoutError
+
+
+def test_bf16_draws_nearly_the_same(muons: Table, tmp_path: Path) -> None:
+    """The body in bfloat16: three digits."""
+    data = prepare(muons, steps=STEPS, context=["id"], seed=1)
+    dense = fit(data, "gan", quiet=True, steps=0, batch=64, objective={"layers": 1, "base": 8},
+                model={"latent": 8, "layers": 2, "base": 32, "norm": "none", "dropout": 0.0})
+    full, half = (make(dense, 2000, tmp_path / f"{precision}.npz", precision=precision)
+                  for precision in ("float32", "bf16"))
+    assert all(half[name].dtype == full[name].dtype for name in full.names)
+    packed = [data.preparation.encode(table, np.random.default_rng(0))[0] for table in (full, half)]
+    moved = (packed[0] - packed[1]).abs()[:, :-1]  # the last, z, is the prepared one without a symmetry
+    assert 0 < moved.max() < 0.05
+    assert np.array_equal(full["id"], half["id"])
+
+
+@pytest.mark.parametrize("name", ["a.root", "a.h5", "a.npz", "a.npy", "a.parquet", "a.csv"])
+def test_every_format_holds_the_same_events(mixture: Mixture, long: Table, tmp_path: Path, name: str) -> None:
+    table = make(mixture, 1234, tmp_path / name)
+    for column in long.names:
+        assert np.array_equal(table[column].astype(long[column].dtype), long[column]), column
+    if name.endswith((".root", ".h5", ".parquet")):
+        assert table.units == {"px": "GeV", "py": "GeV", "pz": "GeV", "z": "m"}
+
+
+def test_compression_is_a_choice(run: Run, tmp_path: Path) -> None:
+    sizes = {}
+    for compression in ("none", "lz4", "zlib-9", "zstd-5"):
+        table = make(run, 3000, tmp_path / f"{compression}.root", compression=compression, tree="muons")
+        assert len(table) == 3000
+        sizes[compression] = (tmp_path / f"{compression}.root").stat().st_size
+        with uproot.open(tmp_path / f"{compression}.root") as file:
+            codec = file.file.compression
+            assert codec is None or type(codec).__name__.lower() == compression.partition("-")[0]
+    assert sizes["none"] == max(sizes.values())
+    assert sizes["zlib-9"] < sizes["none"]
+
+
+def test_fairship_gets_its_fifteen_branches(run: Run, muons: Table, tmp_path: Path) -> None:
+    made = produce(run, 500, out=tmp_path / "a.root", exact=True, block=BLOCK, layout="fairship-muons", quiet=True)
+    assert made.rows == 500
+    drawn = make(run, 500, tmp_path / "b.npz")
+    with uproot.open(tmp_path / "a.root") as file:
+        tree = file["pythia8-Geant4"]
+        arrays = tree.arrays(library="np")
+    assert len(arrays) == 15
+    assert all(array.dtype == np.float32 for array in arrays.values())
+    assert np.array_equal(arrays["px"], drawn["px"])
+    assert np.array_equal(arrays["id"], arrays["pythiaid"])
+    assert set(arrays["w"]) == {1.0}
+
+
+class TornError(Exception):
+    """What is no error of calque's."""
+
+
+def torn_after(blocks: int, error: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a production fail after some blocks."""
+    drawn = producing.drawn
+
+    def fails(*arguments: Any) -> Iterator[Table]:
+        for number, table in enumerate(drawn(*arguments)):
+            if number == blocks:
+                raise error
+            yield table
+
+    monkeypatch.setattr(producing, "drawn", fails)
+    monkeypatch.setattr(sinks, "BUFFER_ROWS", 130)  # no multiple of a block
+
+
+@pytest.mark.parametrize("name", ["a.root", "a.h5", "a.csv", "a.npy", "a.parquet", "a.npz"])
+@pytest.mark.parametrize("error", [TornError, KeyboardInterrupt])
+def test_what_was_interrupted_goes_on_to_the_same_events(
+    mixture: Mixture, long: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
+    error: type[BaseException],
+) -> None:
+    out = tmp_path / name
+    settings: dict[str, Any] = {"out": out, "block": BLOCK, "exact": True, "quiet": True}
+    with monkeypatch.context() as patch:
+        torn_after(5, error, patch)
+        with pytest.raises((TornError, StoppedError)) as caught:
+            produce(mixture, 1234, **settings)
+        assert not out.exists(), "nothing under the final name"
+    if error is KeyboardInterrupt:
+        assert str(caught.value) == f"stopped after 500 events of {out}; go on with --resume"
+    for change in ({"seed": 1}, {"n": 1233}, {"order": "sorted"}, {"exact": False}, {"block": 99}, {"first_event": 1}):
+        with pytest.raises(FileError, match=r"was begun with .* = .*, now it is .*; resume with the same") as refused:
+            produce(mixture, **{"n": 1234, **settings, **change}, resume=True)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(FileError, match="was begun with runs = "):
+        produce(mixture.runs[0], 1234, **settings, resume=True)
+    made = produce(mixture, 1234, **settings, resume=True)
+    assert made.rows == 1234
+    assert made.drawn == (1234 - 500 if name in ("a.root", "a.h5", "a.csv", "a.npy") else made.drawn)
+    table = read(out)
+    for column in long.names:
+        assert np.array_equal(table[column].astype(long[column].dtype), long[column]), column
+    assert list(tmp_path.iterdir()) == [out], "nothing else is left"
+
+
+def test_a_resumed_file_is_like_one_that_never_stopped(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Types, units and text, even where what was left fills the first buffer."""
+    monkeypatch.setattr(sinks, "BUFFER_ROWS", 200)
+    for name in ("a.root", "a.csv", "a.h5"):
+        with monkeypatch.context() as patch:
+            torn_after(9, TornError, patch)
+            with pytest.raises(TornError):
+                make(run, 1234, tmp_path / name)
+        resumed = make(run, 1234, tmp_path / name, resume=True)
+        whole = make(run, 1234, tmp_path / f"whole-{name}")
+        assert resumed.units == whole.units
+        assert {n: resumed[n].dtype for n in resumed.names} == {n: whole[n].dtype for n in whole.names}
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole-a.csv").read_bytes()
+
+
+def test_a_layout_is_resumed_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, settings = tmp_path / "a.root", {"layout": "fairship-muons", "block": BLOCK, "exact": True, "quiet": True}
+    with monkeypatch.context() as patch:
+        torn_after(5, TornError, patch)
+        with pytest.raises(TornError):
+            produce(run, 1000, out=out, **settings)
+    produce(run, 1000, out=out, resume=True, **settings)
+    produce(run, 1000, out=tmp_path / "b.root", **settings)
+    assert same(read(out), read(tmp_path / "b.root"))
+
+
+def test_a_finished_production_stays(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "a.root"
+    make(run, 500, out)
+    before = out.read_bytes()
+    again = produce(run, 500, out=out, exact=True, block=BLOCK, quiet=True, resume=True)
+    assert str(again) == f"{out} is complete already"
+    assert out.read_bytes() == before
+    assert same(make(run, 300, out), read(out)), "without resume it is replaced"
+
+
+def test_leftovers_of_another_production_are_never_mixed_in(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun with one seed, begun anew with another, and killed before the first buffer was written."""
+    out, settings = tmp_path / "a.root", {"block": BLOCK, "exact": True, "quiet": True}
+    with monkeypatch.context() as patch:
+        torn_after(5, TornError, patch)
+        with pytest.raises(TornError):
+            produce(run, 1000, out=out, seed=1, **settings)
+        patch.setattr(Sink, "abandon", lambda self: None)  # as a kill does
+        patch.setattr(sinks, "BUFFER_ROWS", 10**6)
+        with pytest.raises(TornError):
+            produce(run, 1000, out=out, seed=2, **settings)
+    produce(run, 1000, out=out, seed=2, resume=True, **settings)
+    assert same(read(out), make(run, 1000, tmp_path / "b.root", seed=2))
+    (tmp_path / "c.root.part").write_bytes((tmp_path / "b.root").read_bytes())
+    assert same(make(run, 1000, tmp_path / "c.root", seed=1, resume=True), make(run, 1000, out, seed=1)), "no plan"
+
+
+PROGRAM = """
+import sys; sys.path.insert(0, {tests!r})
+import time
+import torch; torch.set_num_threads(1)
+import calque.reading.sink as sinks
+sinks.BUFFER_ROWS = 700
+write = sinks.Sink.write
+sinks.Sink.write = lambda self, table: (time.sleep(0.02), write(self, table))[1]
+from calque.producing import produce
+print("begun", flush=True)
+produce({folder!r}, 5000, out=sys.argv[1], block=100, exact=True, quiet=True, resume=True)
+"""
+
+
+def test_killed_and_resumed_it_ends_with_the_same_bytes_of_data(flow_run: Run, tmp_path: Path) -> None:
+    """SIGKILL, twice, at moments of no meaning."""
+    out = tmp_path / "a.root"
+    program = PROGRAM.format(tests=str(Path(__file__).parent), folder=str(flow_run.folder))
+    for wanted in (1, 2):
+        process = subprocess.Popen([sys.executable, "-c", program, str(out)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        part = out.with_name("a.root.part")
+        while not (part.exists() and part.stat().st_size > wanted * 40_000):
+            assert process.poll() is None, "it has to be killed before its end"
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert not out.exists()
+    made = produce(flow_run, 5000, out=out, block=BLOCK, exact=True, quiet=True, resume=True)
+    assert 0 < made.drawn < 5000, "what was there was kept"
+    assert same(read(out), make(flow_run, 5000, tmp_path / "whole.root"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.root", "whole.root"]
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"n": 0.5}, r"n = 0.5: the number of events to produce is between 1 and 1e\+15"),
+    ({"n": float("nan")}, "n = nan"),
+    ({"n": float("inf")}, "n = inf"),
+    ({"first_event": -1}, "first_event = -1: at least 0 is needed"),
+    ({"block": 0}, "block = 0: at least 1"),
+    ({"workers": 0}, "workers = 0: at least 1"),
+    ({"order": "sortd"}, "no order 'sortd'; nearest: sorted, shuffled"),
+    ({"precision": "bf17"}, "no precision 'bf17'; nearest: bf16"),
+    ({"compression": "lzma"}, "no compression 'lzma'"),
+    ({"layout": "fairship-muon"}, "no layout 'fairship-muon'; nearest: fairship-muons"),
+    ({"out": "a.rot"}, "'a.rot' does not tell its format"),
+    ({"out": "nowhere/a.root"}, "cannot write nowhere/a.root: there is no folder"),
+])
+def test_a_wrong_setting_is_one_clear_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CalqueError, match=message):
+        produce(run, **{"n": 100, "out": "a.root", "quiet": True, **settings})
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_that_do_not_fit_together_are_refused(run: Run, muons: Table, tmp_path: Path) -> None:
+    other = small_fit(muons.with_columns({"t": muons["z"]}), None, steps=0)
+    with pytest.raises(ConfigError, match=r"the runs make different columns: .* a 'constant' step keeps a column"):
+        produce([run, other], 10, out=tmp_path / "a.root")
+    with pytest.raises(ConfigError, match="no run to produce from"):
+        produce([], 10, out=tmp_path / "a.root")
+    with pytest.raises(FileError, match="is no run folder"):
+        produce(tmp_path, 10, out=tmp_path / "a.root")
+
+
+def test_a_production_tells_what_it_did(run: Run, tmp_path: Path) -> None:
+    text = str(Production(tmp_path / "a.root", 1000, 400, 0.5, 1000))
+    assert text.startswith(f"1000 events in {tmp_path / 'a.root'}, 600 of them from the part before; 0.5 s, 0.00 M")
+    table = Piece(-1, 0, 3, 8).draw(Mixture((run,)), 0, 20)
+    assert same(table, Piece(-1, 0, 0, 20).draw(Mixture((run,)), 0, 20).rows(slice(3, 8)))
+    with pytest.raises(DataError, match="no column 'qx'"):
+        table["qx"]
+    assert torch.get_num_threads() == 1
