@@ -43,7 +43,8 @@ class Affine(Elementwise):
 
     def place(self, shift: Tensor, scale: Tensor) -> None:
         """Keep the fitted numbers; a constant column has no scale and is refused."""
-        self.refuse((scale == 0).expand(1, -1), "is constant", "use the step 'constant', or leave the column out")
+        flat = scale <= 1e-12 * shift.abs()  # rounding of equal numbers leaves a little spread
+        self.refuse(flat.expand(1, -1), "is constant", "use the step 'constant', or leave the column out")
         self.number("shift", shift)
         self.number("scale", scale)
 
