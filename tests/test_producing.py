@@ -304,7 +304,9 @@ def test_a_resumed_file_is_like_one_that_never_stopped(
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole-a.csv").read_bytes()
 
 
-def test_a_layout_is_resumed_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layout_is_resumed_too(muons: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its units were converted before: what was left must not be converted again."""
+    run = small_fit(muons.with_columns({}, {"z": "mm"}), None, steps=0)
     out, settings = tmp_path / "a.root", {"layout": "fairship-muons", "block": BLOCK, "exact": True, "quiet": True}
     with monkeypatch.context() as patch:
         torn_after(5, TornError, patch)
