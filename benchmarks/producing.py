@@ -22,13 +22,14 @@ import torch
 
 from calque.config import load_config
 from calque.fitting import fit
+from calque.mixture import Mixture, load
 from calque.pipeline import load_data
 from calque.producing import produce
 from calque.producing.plan import pieces
 from calque.producing.produce import drawn
 from calque.reading import Sink
 from calque.recipes import find_recipe
-from calque.run import BLOCK, Mixture, Run, load
+from calque.run import BLOCK, Run
 from calque.table import Table
 
 MODEL = {"latent": 8, "layers": 3, "base": 64, "shape": "flat", "norm": "none", "dropout": 0.0, "output": "linear",

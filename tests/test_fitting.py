@@ -25,10 +25,11 @@ from calque.fitting.games import GAMES
 from calque.fitting.loop import Loop
 from calque.fitting.objective import Objective
 from calque.fitting.variational import Variational
+from calque.mixture import load
 from calque.models import GENERATORS, Autoencoder, DenseGenerator
 from calque.models.network import widths
 from calque.preparing import TRAIN, Data, prepare
-from calque.run import Run, build_generator, load
+from calque.run import Run, build_generator
 from calque.table import Layout, Table
 
 CATALOGUE: dict[str, dict[str, Any]] = {

@@ -23,11 +23,12 @@ from conftest import STEPS, make_muons, small_fit
 import calque.reading.sink as sinks
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting import StoppedError, fit
+from calque.mixture import Mixture
 from calque.preparing import prepare
 from calque.producing import Production, produce
 from calque.producing.plan import Piece, count, cut, pieces
 from calque.reading import Sink, read
-from calque.run import Mixture, Run
+from calque.run import Run
 from calque.table import Table
 
 BLOCK = 100

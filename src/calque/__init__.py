@@ -15,14 +15,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from calque.fitting import fit
     from calque.judging.verdict import judge
+    from calque.mixture import load
     from calque.preparing import prepare
     from calque.producing import produce
     from calque.reading import read
-    from calque.run import load
     from calque.table import Table
 
 _HOMES = {"read": "reading", "prepare": "preparing", "fit": "fitting", "judge": "judging.verdict",
-          "produce": "producing", "load": "run", "Table": "table"}
+          "produce": "producing", "load": "mixture", "Table": "table"}
 
 __all__ = ["Table", "fit", "judge", "load", "prepare", "produce", "read"]
 

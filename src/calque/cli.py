@@ -83,8 +83,8 @@ def judge(
     data: Annotated[str | None, typer.Option("--data", help="where the original moved to")] = None,
 ) -> None:
     """Say how far a run is from its original, on rows it never saw."""
+    from calque.mixture import runs_in
     from calque.pipeline import judge_run, tell
-    from calque.run import runs_in
 
     for folder in folders:
         for one in runs_in(folder):

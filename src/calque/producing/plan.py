@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calque.run import Mixture
+from calque.mixture import Mixture
 from calque.seeds import numpy_stream
 from calque.table import Table
 

@@ -19,10 +19,11 @@ import torch
 from calque.atomic import write_bytes
 from calque.errors import ConfigError, FileError, unknown
 from calque.fitting.fit import StoppedError
+from calque.mixture import Mixture, runs_in
 from calque.producing.plan import Piece, count, pieces
 from calque.progress import progress
 from calque.reading import Sink
-from calque.run import BLOCK, Mixture, Run, runs_in
+from calque.run import BLOCK, Run
 from calque.table import Table
 
 Source = Run | Mixture | str | Path
