@@ -257,12 +257,15 @@ def own_contexts(data: Data) -> Table | None:
     """The training rows' weighted contexts, equal ones put together."""
     if not data.context.names:
         return None
-    table = data.rows(TRAIN)
-    stacked = np.stack([table[name].astype(np.float64) for name in data.context.names], axis=1)
+    wanted = [*data.context.names, *([data.table.weight] if data.table.weight else [])]
+    table = data.table.select(wanted, data.table.weight).rows(data.part == TRAIN)
+    codes = np.zeros(len(table), np.int64)
+    for name in data.context.names:
+        values, which = np.unique(table[name], return_inverse=True)
+        codes = np.unique(codes * len(values) + which, return_inverse=True)[1]
     weights = table.weights if data.weights == "draw" else np.ones(len(table))
-    values, which = np.unique(stacked, axis=0, return_inverse=True)
-    columns = {name: values[:, i].astype(table[name].dtype) for i, name in enumerate(data.context.names)}
-    return Table.of({**columns, "weight": np.bincount(which.ravel(), weights)}, weight="weight")
+    chosen = table.select(data.context.names).rows(np.unique(codes, return_index=True)[1])
+    return Table.of({**chosen.columns, "weight": np.bincount(codes, weights)}, weight="weight")
 
 
 def contiguous(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
