@@ -33,14 +33,14 @@ from calque.run import Run, build_generator
 from calque.table import Layout, Table
 
 CATALOGUE: dict[str, dict[str, Any]] = {
-    "the note's gan": {"kind": "gan", "model": {"layers": 1}, "objective": {"layers": 1}},
+    "the note's gan": {"kind": "gan", "model": {"layers": 1, "output": "tanh"}, "objective": {"layers": 1}},
     "minimax, real labels blurred, flat": {
         "kind": "gan", "model": {"layers": 2, "base": 16, "shape": "flat", "output": "linear", "skip": True},
         "objective": {"game": "minimax", "blur_labels": "real", "layers": 1, "base": 16, "critic_turns": 2}},
     "r1 and r2": {"kind": "gan", "model": {"layers": 1, "base": 16, "norm": "none"},
                   "objective": {"constraint": "r1r2", "norm": "none", "layers": 1, "base": 16}},
-    "the note's vae": {"kind": "vae"},
-    "gaussian vae": {"kind": "vae", "model": {"likelihood": "gaussian", "norm": "batch", "dropout": 0.1},
+    "the note's vae": {"kind": "vae", "model": {"likelihood": "bernoulli"}, "objective": {"reconstruction": 1000.0}},
+    "gaussian vae": {"kind": "vae", "model": {"norm": "batch", "dropout": 0.1},
                      "objective": {"reconstruction": 1.0, "beta": 0.5}},
     "flow": {"kind": "flow", "model": {"hidden": [16]}},
     "coupling flow": {"kind": "flow", "model": {"hidden": [16], "passes": 2}, "objective": {"input_blur": 0.01}},
@@ -144,7 +144,7 @@ def test_the_penalty_of_a_linear_critic_is_exact() -> None:
 
 def test_the_evidence_bound_is_its_formula(data: Data) -> None:
     """KL of a known normal, and the note's weights: factor · dim · cross-entropy + KL."""
-    vae = Autoencoder(Layout.flat(["a", "b"]), latent=3, encoder_layers=0, decoder_layers=0)
+    vae = Autoencoder(Layout.flat(["a", "b"]), latent=3, encoder_layers=0, decoder_layers=0, likelihood="bernoulli")
     for parameter in vae.parameters():
         torch.nn.init.zeros_(parameter)
     torch.nn.init.constant_(vae.encoder[0].bias, 0.5)  # type: ignore[index]
@@ -268,6 +268,8 @@ def load_config_of(folder: Path) -> Config:
     ({"optimiser": {"name": "adamm"}}, "fit.optimiser.name = 'adamm'"),
     ({"batch": 10_000}, "1800 training rows are fewer than a batch of 10000; lower fit.batch"),
     ({"device": "tpu"}, "no device 'tpu' here"),
+    ({"kind": "gan", "model": {"output": "tanh"}}, r"go from -\S+ to \S+, but .* in \[-1, 1\]; .*'minmax \*"),
+    ({"kind": "vae", "model": {"likelihood": "bernoulli"}}, r"in \[0, 1\]; .*fit.model.likelihood = .gaussian."),
     ({"weights": "none"}, "was prepared with weights = 'draw'"),
     ({"kind": "gan", "model": {}, "objective": {"constraint": "r1"}}, "batch norm mixes them"),
     ({"kind": "gan", "model": {}, "objective": {"game": "minmax"}}, "no game 'minmax'; nearest: minimax"),

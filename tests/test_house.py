@@ -22,7 +22,8 @@ from calque.recipes import describe_recipes, find_recipe, shipped
 SOURCE = REPOSITORY / "src" / "calque"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FLOOR = ["table", "seeds", "errors", "extras", "atomic", "progress"]
-ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"], ["config", "run", "mixture"], ["judging"],
+ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"], ["config", "run", "mixture"],
+         ["judging"],
          ["fitting"], ["producing"], ["pipeline"], ["cli"], ["__main__"]]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 

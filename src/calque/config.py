@@ -87,6 +87,8 @@ class JudgeConfig(Section):
     classifier: Literal["fast", "note"] = "fast"
     rows: int = Field(default=100_000, ge=100)
     seeds: int = Field(default=1, ge=1)
+    folds: int = Field(default=0, ge=0)
+    views: list[str] | None = None
     plots: bool = True
 
 

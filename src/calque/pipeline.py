@@ -77,7 +77,7 @@ def judge_settings(config: Config) -> dict[str, Any]:
     """What a configuration asks of the judge."""
     wanted = config.judge
     return {"plots": wanted.plots, "kind": wanted.classifier, "rows": wanted.rows, "repeats": wanted.seeds,
-            "seed": config.seed}
+            "folds": wanted.folds, "views": wanted.views, "seed": config.seed}
 
 
 def run_all(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from calque import __version__
 from calque.config import Config, checked, load_config, merge, to_toml
@@ -96,6 +97,15 @@ def build_objective(config: Config, generator: Generator) -> Objective:
     return make(generator, **checked(f"kind {kind!r} (fit.objective)", make, config.fit.objective))
 
 
+def check_reach(generator: Generator, x: Tensor) -> None:
+    """Raise ConfigError where training rows lie beyond what a generator can put out."""
+    low, high = generator.reach
+    if len(x) and (x.min() < low - 1e-4 or x.max() > high + 1e-4):
+        raise ConfigError(f"prepared columns go from {x.min():.3g} to {x.max():.3g}, but this generator's output "
+                          f"stays in [{low:g}, {high:g}]; end prepare.steps with 'minmax * low={low:g} high={high:g}', or "
+                          "choose fit.model.output = \"linear\" (gan), fit.model.likelihood = \"gaussian\" (vae)")
+
+
 def choose_device(name: str) -> torch.device:
     """A device by name; `auto` takes a GPU where there is one."""
     if name == "auto":
@@ -141,7 +151,9 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
     """Loop until the steps are done or the figure of merit stands still; the run gets the best weights."""
     config = run.config.fit
     objective.train()
-    loop = Loop(objective, Batches(*data.encode(TRAIN), config.batch, device), config, run.config.seed)
+    x, context, weights = data.encode(TRAIN)
+    check_reach(run.generator, x)
+    loop = Loop(objective, Batches(x, context, weights, config.batch, device), config, run.config.seed)
     watch = Watch(run, data, config)
     claim(run, folder, resume)  # only now: what cannot be trained leaves no folder behind
     begun, entries = time.monotonic(), []

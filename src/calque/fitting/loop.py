@@ -18,7 +18,7 @@ from calque.models import Generator
 
 
 class Loop:
-    """State of a training and its step;"""
+    """A training: its players, their optimisers, the averaged weights and how far it has come."""
 
     def __init__(self, objective: Objective, batches: Batches, config: FitConfig, seed: int) -> None:
         keep_pages()

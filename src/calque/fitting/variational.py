@@ -22,7 +22,7 @@ class Variational(Objective):
 
     generator: Autoencoder
 
-    def __init__(self, generator: Generator, *, reconstruction: float = 1000.0, beta: float = 1.0) -> None:
+    def __init__(self, generator: Generator, *, reconstruction: float = 1.0, beta: float = 1.0) -> None:
         super().__init__(generator)
         if not isinstance(generator, Autoencoder):
             raise ConfigError(f"a variational objective trains an autoencoder, not a {type(generator).__name__}")

@@ -23,11 +23,12 @@ class Autoencoder(Generator):
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 4, encoder_layers: int = 3,
                  encoder_nodes: int = 100, decoder_layers: int = 3, decoder_nodes: int = 100,
-                 likelihood: Likelihood = "bernoulli", activation: str = "relu", norm: Norm = "none",
+                 likelihood: Likelihood = "gaussian", activation: str = "relu", norm: Norm = "none",
                  dropout: float = 0.0, momentum: float = 0.9) -> None:
         super().__init__(layout, context)
         self.latent, self.likelihood = latent, likelihood
         self.noise = latent + (self.size if likelihood == "gaussian" else 0)
+        self.reach = (0.0, 1.0) if likelihood == "bernoulli" else self.reach
         self.encoder = dense(self.size + context, [encoder_nodes] * encoder_layers, 2 * latent,
                              activation=activation, norm=norm, dropout=dropout, momentum=momentum)
         self.decoder = dense(latent + context, [decoder_nodes] * decoder_layers, self.size,

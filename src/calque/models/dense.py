@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from calque.models.generator import Generator, beside
-from calque.models.network import Norm, Shape, dense, widths
+from calque.models.network import RANGES, Norm, Shape, dense, widths
 from calque.table import Layout
 
 
@@ -13,13 +13,15 @@ class DenseGenerator(Generator):
     """Dense layers from a latent vector to an event (Marshall 2018; GAN: Goodfellow et al., arXiv:1406.2661).
 
     Widths are base·nodes·2^i (`pyramid`) or base·nodes (`flat`). `skip` adds a linear path from noise to event.
+    The note's output is `tanh`, for columns in [−1, 1].
     """
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 100, layers: int = 3, nodes: float = 1.0,
                  base: int = 256, shape: Shape = "pyramid", activation: str = "leaky-relu", norm: Norm = "batch",
-                 dropout: float = 0.2, momentum: float = 0.9, output: str = "tanh", skip: bool = False) -> None:
+                 dropout: float = 0.2, momentum: float = 0.9, output: str = "linear", skip: bool = False) -> None:
         super().__init__(layout, context)
         self.noise = latent
+        self.reach = self.reach if skip else RANGES.get(output, self.reach)
         hidden = widths(layers, nodes, base, shape)
         self.body = dense(latent + context, hidden, self.size, activation=activation, norm=norm, dropout=dropout,
                           momentum=momentum, output=output)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,7 @@ class Generator(nn.Module):
 
     noise: int
     has_density: bool = False
+    reach: tuple[float, float] = (-math.inf, math.inf)  # values that can come out
 
     def __init__(self, layout: Layout, context: int = 0) -> None:
         super().__init__()

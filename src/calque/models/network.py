@@ -15,6 +15,7 @@ Shape = Literal["pyramid", "flat"]
 ACTIVATIONS = {"leaky-relu": lambda: nn.LeakyReLU(0.2), "relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU,
                "tanh": nn.Tanh, "elu": nn.ELU}
 OUTPUTS = {"linear": nn.Identity, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 
 
 def widths(layers: int, nodes: float, base: int = 256, shape: Shape = "pyramid") -> list[int]:
