@@ -281,7 +281,9 @@ def test_a_wrong_setting_is_one_clear_line(data: Data, settings: dict[str, Any],
 
 def test_a_training_that_diverges_says_so_and_keeps_what_was_good(muons: Table, tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match=r"the generator's loss is .* at step \d+; .* lower fit.optimiser.rate"):
-        small_fit(muons, tmp_path / "run", optimiser={"rate": 1e30}, average=0.0)
+        small_fit(muons, tmp_path / "run", optimiser={"rate": 1e30}, average=0.0, checkpoint_every=1)
+    kept = load_file(tmp_path / "run" / "checkpoint" / "state.safetensors")
+    assert kept["sums/generator"].isfinite()
 
 
 def test_a_run_folder_rebuilds_the_run(flow_run: Run) -> None:

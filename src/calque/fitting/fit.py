@@ -167,11 +167,14 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
         while loop.step < config.steps and not watch.plateau:
             loop.advance()
             due = loop.step % config.watch_every == 0 or loop.step == config.steps
+            keep = checkpoint and (stop.is_set() or due or loop.step % config.checkpoint_every == 0)
+            if due or keep:
+                loop.check()
             if due:
                 entry = {"step": loop.step, **loop.losses(), **watch.look(loop)}
                 history.append(entry)
                 bar(loop.step, ", ".join(f"{key} {value:.3g}" for key, value in entry.items() if key != "step"))
-            if checkpoint and (stop.is_set() or due or loop.step % config.checkpoint_every == 0):
+            if checkpoint and keep:
                 save_checkpoint(checkpoint, loop, {"watch": watch.state}, watch.best)
             if stop.is_set():
                 raise StoppedError(f"stopped at step {loop.step} of {config.steps}; "

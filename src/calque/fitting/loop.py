@@ -66,14 +66,17 @@ class Loop:
             return torch.autocast(self.batches.device.type, torch.bfloat16)
         return nullcontext()
 
+    def check(self) -> None:
+        """Raise DivergedError where a loss is no number any more."""
+        for player, total in self.sums.items():
+            if not torch.isfinite(total):
+                raise DivergedError(f"the {player}'s loss is {float(total)} at step {self.step}; the last good checkpoint "
+                                    "is kept; lower fit.optimiser.rate, or set fit.clip = 1")
+
     def losses(self) -> dict[str, float]:
-        """Mean losses since the last call; raises DivergedError where one is no number."""
+        """Mean losses since the last call."""
         turns = {player: self.objective.turns.count(player) for player in self.sums}
         means = {player: float(total) / (self.counted * turns[player]) for player, total in self.sums.items()}
-        for player, mean in means.items():
-            if not abs(mean) < float("inf"):
-                raise DivergedError(f"the {player}'s loss is {mean} at step {self.step}; the last good checkpoint is "
-                                    "kept; lower fit.optimiser.rate, or set fit.clip = 1")
         self.sums, self.counted = {}, 0
         return means
 
