@@ -70,8 +70,8 @@ class Loop:
         """Raise DivergedError where a loss is no number any more."""
         for player, total in self.sums.items():
             if not torch.isfinite(total):
-                raise DivergedError(f"the {player}'s loss is {float(total)} at step {self.step}; the last good checkpoint "
-                                    "is kept; lower fit.optimiser.rate, or set fit.clip = 1")
+                raise DivergedError(f"the {player}'s loss is {float(total)} at step {self.step}; the last good "
+                                    "checkpoint is kept; lower fit.optimiser.rate, or set fit.clip = 1")
 
     def losses(self) -> dict[str, float]:
         """Mean losses since the last call."""
