@@ -116,10 +116,10 @@ def test_widths_are_the_note_s() -> None:
     assert widths(4, 1) == [256, 512, 1024, 2048]
     assert widths(2, 3) == [768, 1536]
     generator = DenseGenerator(Layout.flat(["a"] * 6), layers=3)
-    linear = [m.out_features for m in generator.body if isinstance(m, torch.nn.Linear)]
+    linear = [m.out_features for m in generator.modules() if isinstance(m, torch.nn.Linear)]
     assert linear == [256, 512, 1024, 6]
-    assert sum(isinstance(m, torch.nn.BatchNorm1d) for m in generator.body) == 3
-    assert sum(isinstance(m, torch.nn.Dropout) for m in generator.body) == 3
+    assert sum(isinstance(m, torch.nn.BatchNorm1d) for m in generator.modules()) == 3
+    assert sum(isinstance(m, torch.nn.Dropout) for m in generator.modules()) == 3
 
 
 def test_games_are_their_formulas() -> None:

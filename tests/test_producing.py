@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import json
 import signal
 import subprocess
 import sys
@@ -242,6 +244,27 @@ def test_fairship_gets_its_fifteen_branches(run: Run, muons: Table, tmp_path: Pa
 
 class TornError(Exception):
     """What is no error of calque's."""
+
+
+ROOT_READS = """import json, sys, ROOT
+file = ROOT.TFile.Open(sys.argv[1])
+tree = file.Get("muons")
+frame = ROOT.RDataFrame("muons", sys.argv[1])
+leaves = {b.GetName(): b.GetLeaf(b.GetName()).GetTypeName() for b in tree.GetListOfBranches()}
+print(json.dumps([tree.ClassName(), tree.GetEntries(), leaves, {n: frame.Sum(n).GetValue() for n in leaves}]))"""
+
+
+@pytest.mark.root
+def test_root_itself_reads_a_production(mixture: Mixture, tmp_path: Path) -> None:
+    """In a process of its own, so that a fault of ROOT is a failed test and not the end of all tests."""
+    if importlib.util.find_spec("ROOT") is None:
+        pytest.skip("ROOT is not installed: pip install root")
+    table = make(mixture, 950, tmp_path / "a.root", tree="muons")
+    told = subprocess.run([sys.executable, "-c", ROOT_READS, str(tmp_path / "a.root")], check=True, capture_output=True)
+    kind, entries, leaves, sums = json.loads(told.stdout.splitlines()[-1])
+    assert (kind, entries) == ("TTree", 950)
+    assert leaves == {"px": "Float_t", "py": "Float_t", "pz": "Float_t", "z": "Float_t", "id": "Int_t"}
+    assert sums == pytest.approx({name: table[name].astype(float).sum() for name in table.names})
 
 
 def torn_after(blocks: int, error: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from calque.models.generator import Generator, beside
@@ -23,15 +24,18 @@ class DenseGenerator(Generator):
         self.noise = latent
         self.reach = self.reach if skip else RANGES.get(output, self.reach)
         hidden = widths(layers, nodes, base, shape)
-        self.body = dense(latent + context, hidden, self.size, activation=activation, norm=norm, dropout=dropout,
-                          momentum=momentum, output=output)
+        stack = dense(latent + context, hidden, self.size, activation=activation, norm=norm, dropout=dropout,
+                      momentum=momentum, output=output)
+        self.body, self.head = stack[:-2], stack[-2:]
         self.skip = nn.Linear(latent + context, self.size) if skip else None
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, latent) and (B, C) → (B, D)."""
         inputs = beside(noise, context)
-        events: Tensor = self.body(inputs)
-        return events if self.skip is None else events + self.skip(inputs)
+        hidden = self.body(inputs)
+        with torch.autocast(inputs.device.type, enabled=False):  # in bf16 the last layer would round the events
+            events: Tensor = self.head(hidden.float())
+            return events if self.skip is None else events + self.skip(inputs)
 
 
 class Critic(nn.Module):
