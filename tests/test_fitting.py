@@ -268,6 +268,7 @@ def load_config_of(folder: Path) -> Config:
     ({"optimiser": {"name": "adamm"}}, "fit.optimiser.name = 'adamm'"),
     ({"batch": 10_000}, "1800 training rows are fewer than a batch of 10000; lower fit.batch"),
     ({"device": "tpu"}, "no device 'tpu' here"),
+    ({"kind": "gan", "model": {}, "watch": "log_prob"}, "kind 'gan' has no density to watch"),
     ({"kind": "gan", "model": {"output": "tanh"}}, r"go from -\S+ to \S+, but .* in \[-1, 1\]; .*'minmax \*"),
     ({"kind": "vae", "model": {"likelihood": "bernoulli"}}, r"in \[0, 1\]; .*fit.model.likelihood = .gaussian."),
     ({"weights": "none"}, "was prepared with weights = 'draw'"),

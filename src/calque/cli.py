@@ -26,7 +26,6 @@ Settings = Annotated[list[str], typer.Option("--set", help="override a setting: 
 Out = Annotated[str | None, typer.Option("--out", "-o", help="where it goes")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on with what was interrupted")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
-Folder = Annotated[Path, typer.Argument(help="a run folder")]
 
 
 def version(asked: bool) -> None:

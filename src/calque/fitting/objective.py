@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -46,6 +45,3 @@ class Objective(nn.Module):
 
     def after(self, player: str, step: int) -> None:
         """What follows a player's move, such as clipping weights."""
-
-    def solve(self, data: Any) -> None:
-        """A fit in closed form, for objectives without turns."""

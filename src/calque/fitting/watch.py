@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from calque.config import FitConfig
+from calque.errors import ConfigError
 from calque.fitting.loop import Loop
 from calque.judging import figure_of_merit
 from calque.preparing import VALIDATE, Data
@@ -31,6 +32,8 @@ class Watch:
         self.active = len(self.real) >= LEAST
         auto = "log_prob" if run.generator.has_density else "auc"
         self.measure = auto if config.watch == "auto" else config.watch
+        if self.measure == "log_prob" and not run.generator.has_density:
+            raise ConfigError(f"fit.watch = \"log_prob\": kind {config.kind!r} has no density to watch; use \"auc\"")
         self.x, self.context, self.weights = data.encode(VALIDATE)
         self.best: dict[str, Tensor] = {}
         self.state: dict[str, Any] = {"best_score": None, "best_step": 0, "since": 0}
@@ -44,11 +47,14 @@ class Watch:
             measured |= self.classify(drawn.imitate(self.real, seed=loop.step))
         if self.active and generator.has_density:
             measured["log_prob"] = self.density(generator)
-        score = -measured[self.measure] if self.measure in measured else float(loop.step)
-        if self.measure == "log_prob" and "log_prob" in measured:
-            score = measured["log_prob"]
-        self.remember(score, loop, generator.state_dict())
+        self.remember(self.score(measured, loop.step), loop, generator.state_dict())
         return measured
+
+    def score(self, measured: dict[str, float], step: int) -> float:
+        """What the best weights have the most of; with nothing to watch, the latest are the best."""
+        if self.measure not in measured:
+            return float(step)
+        return measured["log_prob"] if self.measure == "log_prob" else -measured["auc"]
 
     def classify(self, fake: Table) -> dict[str, float]:
         """AUC, reduced χ² and overlap."""
@@ -57,7 +63,6 @@ class Watch:
 
     def density(self, generator: Any) -> float:
         """Weighted mean log density of the prepared validation rows."""
-
         with torch.inference_mode():
             parts = zip(torch.split(self.x, BLOCK), torch.split(self.context, BLOCK), strict=True)
             densities = torch.cat([generator.log_prob(x, context) for x, context in parts]).double()
