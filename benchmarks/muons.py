@@ -85,7 +85,7 @@ def table(results: list[dict[str, Any]]) -> Iterator[str]:
         copying = np.maximum(column("copying_raw", 0), column("copying_derived", 0))
         cells = (label, axis.replace("_", " "), spread(column("auc_raw", 0)), spread(column("auc_raw", 1)),
                  spread(column("auc_derived", 0)), spread(column("auc_derived", 1)), spread(list(copying)),
-                 spread(column("chi2_raw", 0), 1), spread(column("overlap_raw", 0)),
+                 spread(column("chi2_output_raw", 0), 1), spread(column("overlap_output_raw", 0)),
                  f"{np.mean([entry['seconds'] for entry in entries]):.0f}", str(len(entries)))
         yield f"| {' | '.join(cells)} |"
 

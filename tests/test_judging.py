@@ -24,8 +24,8 @@ from calque.judging import (
     judge_tables,
     view,
 )
-from calque.judging.scores import chi2_error
-from calque.judging.trees import bin_edges
+from calque.judging.classifying.scores import chi2_error
+from calque.judging.classifying.trees import bin_edges
 from calque.table import Table
 
 
@@ -295,7 +295,8 @@ def test_a_report_is_strict_json_and_a_table() -> None:
     report = judge_tables(gaussian(1000, 1, w=weights), gaussian(1200, 2, 1.0), train=gaussian(1000, 3, w=weights),
                           repeats=1, replicas=20, threads=1)
     content = json.loads(report.to_json())
-    assert [entry["name"] for entry in content["estimates"]] == ["auc_raw", "chi2_raw", "overlap_raw", "copying_raw"]
+    assert [entry["name"] for entry in content["estimates"]] == [
+        "auc_raw", "chi2_output_raw", "overlap_output_raw", "copying_raw"]
     assert content["sizes"]["real"]["effective"] < 700
     assert content["sizes"]["fake"] == {"rows": 1200, "effective": 1200}
     assert "auc_raw" in report.table()
@@ -313,8 +314,8 @@ def test_the_floor_does_without_training_rows() -> None:
 
 
 def test_unknown_numbers_are_none_in_json() -> None:
-    assert Estimate("a", 1.0).to_dict()["error"] is None
-    assert math.isnan(Estimate("a", 1.0).excess)
+    assert Estimate("a", "b", 1.0).to_dict()["error"] is None
+    assert math.isnan(Estimate("a", "b", 1.0).excess)
 
 
 # --- bad input --------------------------------------------------------------------------------------------

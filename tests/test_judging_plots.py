@@ -11,9 +11,9 @@ import pytest
 
 from calque.errors import DataError, FileError
 from calque.judging import judge_tables
-from calque.judging.binning import Binning
-from calque.judging.curves import curves
-from calque.judging.plots import save_plots
+from calque.judging.drawing.binning import Binning
+from calque.judging.drawing.curves import curves
+from calque.judging.drawing.plots import save_plots
 from calque.table import Table
 
 HISTORY: list[dict[str, Any]] = [

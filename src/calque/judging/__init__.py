@@ -1,10 +1,10 @@
 """Judging: how far the copy is from the original, and how well that is known."""
 
-from calque.judging.classifier import Classifier, Judgement
-from calque.judging.copying import Copying
+from calque.judging.classifying.classifier import Classifier, Judgement
+from calque.judging.classifying.scores import Scores
 from calque.judging.judge import Merit, Report, figure_of_merit, judge_tables
 from calque.judging.measure import Estimate, Measure
-from calque.judging.scores import Scores
+from calque.judging.neighbours.copying import Copying
 from calque.judging.views import DERIVED, RAW, VIEWS, View, derive, view
 
 __all__ = [

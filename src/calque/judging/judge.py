@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from calque.errors import ConfigError, unknown
-from calque.judging.classifier import Classifier, Judgement
-from calque.judging.copying import Copying
+from calque.judging.classifying.classifier import Classifier, Judgement
+from calque.judging.classifying.trees import Kind
 from calque.judging.measure import Estimate, finite, plus_minus
-from calque.judging.trees import Kind
+from calque.judging.neighbours.copying import Copying
 from calque.judging.views import View, natural_views, view
 from calque.table import Table
 

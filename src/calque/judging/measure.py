@@ -14,33 +14,41 @@ from calque.table import Table
 class Estimate:
     """One number of a comparison, how well it is known, and what two real samples would give.
 
-    `error` and `floor_error` are one standard deviation; a floor or an error that was not estimated is NaN.
-    `how` says in words where value, error and floor come from, `worse` which way is bad; `details` holds
-    plain numbers and strings.
+    `measure` is what was measured, `of` the column or view in which. `error` and `floor_error` are one standard
+    deviation; a floor or an error that was not estimated is NaN. `how` says in words where value, error and floor
+    come from, `worse` which way is bad ("away": both, from the floor); `details` holds plain numbers and strings.
 
-    >>> Estimate("auc", 0.75, 0.03, 0.5, 0.04, how="bootstrap").excess
-    5.0
+    >>> estimate = Estimate("auc", "raw", 0.75, 0.03, 0.5, 0.04, how="bootstrap")
+    >>> estimate.name, estimate.excess
+    ('auc_raw', 5.0)
     """
 
-    name: str
+    measure: str
+    of: str
     value: float
     error: float = math.nan
     floor: float = math.nan
     floor_error: float = math.nan
     how: str = ""
-    worse: Literal["higher", "lower"] = "higher"
+    worse: Literal["higher", "lower", "away"] = "higher"
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Unique within a report: the measure, and what it was measured of."""
+        return f"{self.measure}_{self.of}"
 
     @property
     def excess(self) -> float:
         """How much worse than the floor, in standard deviations; NaN where either is unknown."""
         spread = math.hypot(self.error, self.floor_error)
-        distance = self.value - self.floor if self.worse == "higher" else self.floor - self.value
-        return distance / spread if spread > 0 else math.nan
+        distance = self.value - self.floor
+        worse = {"higher": distance, "lower": -distance, "away": abs(distance)}[self.worse]
+        return worse / spread if spread > 0 else math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for strict JSON: unknown numbers are None."""
-        known: dict[str, Any] = finite(asdict(self))
+        known: dict[str, Any] = finite({"name": self.name, **asdict(self)})
         return known
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.errors import DataError
+from calque.judging.views import View
 from calque.seeds import numpy_stream
 from calque.table import Array, Table
 
@@ -39,6 +40,18 @@ class Sample:
         """Take `count` rows in random order, none twice."""
         order = numpy_stream(seed, f"judging/{name}", *counters).permutation(len(self))
         return self.rows(order[:count])
+
+
+def samples(
+    view: View, real: Table, fake: Table, reference: Table | None = None
+) -> tuple[Sample, Sample, Sample | None]:
+    """Look at all tables in a view; raises DataError where they cannot be compared."""
+    seen, drawn = view(real), view(fake)
+    names = comparable(seen, drawn)
+    more = None if reference is None else view(reference)
+    if more is not None:
+        comparable(seen, more)
+    return Sample.of(seen, names), Sample.of(drawn, names), None if more is None else Sample.of(more, names)
 
 
 def comparable(real: Table, fake: Table) -> tuple[str, ...]:

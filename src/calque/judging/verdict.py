@@ -7,8 +7,8 @@ from typing import Any
 
 from calque.config import ReadConfig
 from calque.errors import DataError, FileError
+from calque.judging.drawing.plots import save_plots
 from calque.judging.judge import Report, judge_tables
-from calque.judging.plots import save_plots
 from calque.preparing import JUDGE, TRAIN, Data
 from calque.reading import find, fingerprint, read
 from calque.run import Run, load_run

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calque.judging.binning import Binning
-from calque.judging.paper import entitle, figure, label_axis
+from calque.judging.drawing.binning import Binning
+from calque.judging.drawing.paper import entitle, figure, label_axis
 
 if TYPE_CHECKING:
     import hist

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calque.judging.binning import Binning, plain
-from calque.judging.curves import curves
+from calque.judging.classifying.scores import Scores
+from calque.judging.drawing.binning import Binning, plain
+from calque.judging.drawing.curves import curves
+from calque.judging.drawing.overlays import overlay
+from calque.judging.drawing.pairs import fill_pair, pair
+from calque.judging.drawing.paper import safe_names, save, styled
 from calque.judging.judge import Report
 from calque.judging.measure import plus_minus
-from calque.judging.overlays import overlay
-from calque.judging.pairs import fill_pair, pair
-from calque.judging.paper import safe_names, save, styled
 from calque.judging.samples import check_columns, check_finite
-from calque.judging.scores import Scores
 from calque.table import Table
 
 if TYPE_CHECKING:
@@ -90,16 +90,15 @@ def classifier_output(scores: Scores, report: Report, view: str) -> Figure:
     made = overlay(binning.fill(scores.real, scores.real_weights), binning.fill(scores.fake, scores.fake_weights),
                    f"output, {view} view (1: real)", binning)
     lines = []
-    for estimate in report.starting(""):
-        kind, _, seen = estimate.name.partition("_")
-        if seen == view and kind in WORDS:
-            lines.append(f"{WORDS[kind]} {plus_minus(estimate.value, estimate.error)}")
+    for estimate in report.estimates:
+        if estimate.of == view and estimate.measure in WORDS:
+            lines.append(f"{WORDS[estimate.measure]} {plus_minus(estimate.value, estimate.error)}")
     made.axes[0].text(0.03, 0.955, "\n".join(lines), transform=made.axes[0].transAxes, va="top", fontsize=11,
                       linespacing=1.4)
     return made
 
 
-WORDS = {"auc": "AUC", "chi2": "χ²/ndf", "overlap": "overlap"}
+WORDS = {"auc": "AUC", "chi2_output": "χ²/ndf", "overlap_output": "overlap"}
 
 
 def score_edges(scores: NDArray[np.float64], bins: int = 50) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from calque.judging.paper import LINES, QUIET, figure, safe_label
+from calque.judging.drawing.paper import LINES, QUIET, figure, safe_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from calque.errors import ConfigError, unknown
+from calque.judging.classifying.scores import Scores, chi2_error
+from calque.judging.classifying.trees import KINDS, Kind, limited, score, train
 from calque.judging.measure import Estimate
 from calque.judging.samples import LEAST_ROWS, Sample, check_weights, comparable
-from calque.judging.scores import Scores, chi2_error
-from calque.judging.trees import KINDS, Kind, limited, score, train
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
@@ -115,10 +115,10 @@ class Classifier:
             "bins": self.bins, "test_rows": len(scores[0].real), "floor_test_rows": len(floor[0].real),
             "ndf": scores[0].chi2(self.bins)[1],
         }
-        how = {"auc": self.error_source, "chi2": "noncentral χ²", "overlap": self.error_source}
+        how = {"auc": self.error_source, "chi2_output": "noncentral χ²", "overlap_output": self.error_source}
         return tuple(
-            Estimate(f"{name}_{self.view.name}", *values[name], *floors[name],
-                     worse="lower" if name == "overlap" else "higher",
+            Estimate(name, self.view.name, *values[name], *floors[name],
+                     worse="lower" if name == "overlap_output" else "higher",
                      how=f"error: {how[name]}; floor: {source}", details=details)
             for name in values
         )
@@ -139,8 +139,8 @@ class Classifier:
         overlap = [entry.overlap(self.bins) for entry in scores]
         return {
             "auc": (float(np.mean(auc)), self.mean_error(auc_error, auc)),
-            "chi2": (chi2_value, chi2_error(chi2_value, chi2[0][1])),
-            "overlap": (float(np.mean(overlap)), self.mean_error(overlap_error, overlap)),
+            "chi2_output": (chi2_value, chi2_error(chi2_value, chi2[0][1])),
+            "overlap_output": (float(np.mean(overlap)), self.mean_error(overlap_error, overlap)),
         }
 
     def single_errors(self, scores: Scores, seed: int) -> tuple[float, float]:

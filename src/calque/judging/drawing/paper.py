@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from calque.judging.binning import Binning
+    from calque.judging.drawing.binning import Binning
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 REAL, FAKE, QUIET = "#000000", "#D55E00", "#6E6E6E"  # black against Okabe and Ito's vermilion

@@ -52,7 +52,7 @@ class Copying:
         share, size = float(copied.mean()), independent(trained, held)
         guarded = (share * size + 1) / (size + 2)  # so that 0 and 1 keep an error
         return Estimate(
-            self.name, share, math.sqrt(guarded * (1 - guarded) / size), 0.5, 0.5 / math.sqrt(size),
+            "copying", self.view.name, share, math.sqrt(guarded * (1 - guarded) / size), 0.5, 0.5 / math.sqrt(size),
             how="binomial, generated rows that share a nearest row counted once; floor: by symmetry",
             details={
                 "view": self.view.name, "generated_rows": len(copied), "independent_rows": size,

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.extras import need
+from calque.judging.classifying.scores import Scores
 from calque.judging.samples import Sample
-from calque.judging.scores import Scores
 
 Kind = Literal["fast", "note"]
 KINDS = ("fast", "note")

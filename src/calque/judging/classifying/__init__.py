@@ -1,0 +1,1 @@
+"""Classifiers that are asked to tell generated rows from real ones."""

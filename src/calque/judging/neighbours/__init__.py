@@ -1,0 +1,1 @@
+"""Measures of nearest neighbours: copying and coverage."""

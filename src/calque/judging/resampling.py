@@ -1,0 +1,58 @@
+"""Errors and floors by resampling, right at the null and away from it, for any measure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calque.judging.measure import Estimate
+
+Numbers = NDArray[np.float64]
+
+REPLICAS = 200
+
+
+def resampled(
+    measure: str,
+    of: str,
+    value: float,
+    null: Numbers,
+    bootstrap: Numbers,
+    null_bootstrap: Numbers,
+    how: str = "",
+    worse: Literal["higher", "lower", "away"] = "higher",
+    **details: Any,
+) -> Estimate:
+    """Put a value and its replicas together.
+
+    `null` (R,) holds the measure of two samples that are both real, of the sizes at hand: the floor is their mean.
+    `bootstrap` (B,) holds the measure after resampling the rows of both samples, `null_bootstrap` (B,) the same
+    for one pair of real samples. Where samples agree, the bootstrap of a distance is too wide by a factor
+    that depends on the distance (it is inconsistent there), and the null is exact; far away the null knows nothing,
+    and the bootstrap is right. So the variance is the null's plus what the bootstrap has beyond its own null's.
+    """
+    beyond = float(np.var(bootstrap)) - float(np.var(null_bootstrap))
+    spread = math.sqrt(float(np.var(null)) + max(beyond, 0.0))
+    return Estimate(
+        measure, of, value, spread, float(np.mean(null)), float(np.std(null) / math.sqrt(len(null))), worse=worse,
+        how=how or "error: null of real rows, and bootstrap beyond it; floor: mean of the null",
+        details={"null_above": float(np.mean(null >= value)), "replicas": len(null), **details},
+    )
+
+
+def resample(content: Numbers, variance: Numbers, replicas: int, generator: np.random.Generator) -> Numbers:
+    """Draw the contents (R, K) of cells anew, with the means and variances (K,) of weighted sums of rows.
+
+    A scaled Poisson number has both moments and stays positive; cells whose content is not positive (negative
+    weights) take a Gaussian.
+    """
+    scale = np.where(content > 0, variance / np.where(content > 0, content, 1), 0.0)
+    counts = np.divide(content, scale, out=np.zeros_like(content), where=scale > 0)
+    drawn = scale * generator.poisson(counts, (replicas, len(content)))
+    odd = (content <= 0) & (variance > 0)
+    if odd.any():
+        drawn[:, odd] = generator.normal(content[odd], np.sqrt(variance[odd]), (replicas, int(odd.sum())))
+    return np.asarray(drawn)
