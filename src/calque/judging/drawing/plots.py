@@ -89,10 +89,8 @@ def classifier_output(scores: Scores, report: Report, view: str) -> Figure:
     binning = Binning(score_edges(np.concatenate([scores.real, scores.fake])))
     made = overlay(binning.fill(scores.real, scores.real_weights), binning.fill(scores.fake, scores.fake_weights),
                    f"output, {view} view (1: real)", binning)
-    lines = []
-    for estimate in report.estimates:
-        if estimate.of == view and estimate.measure in WORDS:
-            lines.append(f"{WORDS[estimate.measure]} {plus_minus(estimate.value, estimate.error)}")
+    lines = [f"{WORDS[estimate.measure]} {plus_minus(estimate.value, estimate.error)}"
+             for estimate in report.estimates if estimate.of == view and estimate.measure in WORDS]
     made.axes[0].text(0.03, 0.955, "\n".join(lines), transform=made.axes[0].transAxes, va="top", fontsize=11,
                       linespacing=1.4)
     return made
