@@ -29,15 +29,19 @@ def resampled(
     """Put a value and its replicas together.
 
     `null` (R,) holds the measure of two samples that are both real, of the sizes at hand: the floor is their mean.
-    `bootstrap` (B,) holds the measure after resampling the rows of both samples, `null_bootstrap` (B,) the same
-    for one pair of real samples. Where samples agree, the bootstrap of a distance is too wide by a factor
-    that depends on the distance (it is inconsistent there), and the null is exact; far away the null knows nothing,
-    and the bootstrap is right. So the variance is the null's plus what the bootstrap has beyond its own null's.
+    `bootstrap` (B,) holds the measure after resampling the rows of both samples, `null_bootstrap` (B,) or
+    (pairs, B) the same for one or several pairs of real samples. Where samples agree, the bootstrap of a distance
+    is too wide by a factor that depends on the distance (it is inconsistent there), and the null is exact; far away
+    the null knows nothing, and the bootstrap is right. So the variance is the null's and, from three to four of its
+    standard deviations on, what the bootstrap has beyond its own null's.
     """
-    beyond = float(np.var(bootstrap)) - float(np.var(null_bootstrap))
-    spread = math.sqrt(float(np.var(null)) + max(beyond, 0.0))
+    scatter = float(np.std(null))
+    distance = abs(value - float(np.mean(null)))
+    share = min(max(distance / scatter - 3, 0.0), 1.0) if scatter > 0 else 1.0
+    beyond = float(np.var(bootstrap)) - float(np.mean(np.var(null_bootstrap, axis=-1)))
+    spread = math.sqrt(scatter**2 + share * max(beyond, 0.0))
     return Estimate(
-        measure, of, value, spread, float(np.mean(null)), float(np.std(null) / math.sqrt(len(null))), worse=worse,
+        measure, of, value, spread, float(np.mean(null)), scatter / math.sqrt(len(null)), worse=worse,
         how=how or "error: null of real rows, and bootstrap beyond it; floor: mean of the null",
         details={"null_above": float(np.mean(null >= value)), "replicas": len(null), **details},
     )
