@@ -116,8 +116,9 @@ def against_jetnet(rows: int) -> None:
             (ours,), seconds = timed(lambda measure=measure, fake=fake: measure(real, fake, train))
             value, error, cost = theirs[name][ours.measure]
             print(f"{name:4}  {ours.measure:7}  {value:11.4e} ± {error:8.1e}    "
-                  f"{ours.value:11.4e} ± {ours.error:8.1e}  {ours.floor:11.2e} {ours.details.get('plain', np.nan):11.4e}  {cost:10.2f}  {seconds:10.2f}  "
-                  f"{cost / seconds:5.1f}", flush=True)
+                  f"{ours.value:11.4e} ± {ours.error:8.1e}  {ours.floor:11.2e} "
+                  f"{ours.details.get('plain', np.nan):11.4e}  {cost:10.2f}  {seconds:10.2f}  {cost / seconds:5.1f}",
+                  flush=True)
     print("largest relative difference where nothing is random:  Fréchet "
           f"{largest_gap(theirs, fakes, 'frechet', lambda fake: plain(real, fake)):.1e}, discrepancy "
           f"{largest_gap(theirs, fakes, 'mmd', lambda fake: discrepancy(real, fake)):.1e}")
@@ -151,7 +152,7 @@ def against_scipy(rows: int, flaw: float) -> None:
     axis, ones = np.ones((1, 1)), np.ones(rows)
     compared = {
         f"Wasserstein-1, {rows} rows": (lambda: wasserstein_distance(x[:, 0], y[:, 0]),
-                                        lambda: linearised(Sample(x, ones), Sample(y, ones), axis)[0]),
+                                        lambda: linearised(Sample(x, ones), Sample(y, ones), axis)[0][0]),
         "energy, 10000 rows": (lambda: energy_distance(*(one.values[:, 0] for one in few)) ** 2,
                                lambda: float(energy(few[0], few[1], every(few[0]), every(few[1]))[0])),
     }

@@ -26,7 +26,8 @@ class SlicedWasserstein:
     At most `rows` rows a class. Weights are honoured, each class normalised; negative ones have no quantiles and raise
     DataError. Error and floor do not sort replicas of all rows: the null draws samples of full size from 2 000 real
     rows, which stand for their distribution, and the error away from it comes from the distance's first-order
-    change with each row. Source: Rabin et al., SSVM 2011, LNCS 6667 (2012) 435; Bonneel et al., JMIV 51 (2015) 22.
+    change with each row. Both hold for the directions that the seed draws.
+    Sources: Rabin et al., SSVM 2011, LNCS 6667 (2012) 435; Bonneel et al., JMIV 51 (2015) 22.
     """
 
     view: View = RAW
@@ -55,41 +56,44 @@ class SlicedWasserstein:
         assert second is not None
         first, second = first.draw(self.rows, seed, "real"), second.draw(self.rows, seed, "fake")
         axes = directions(first.values.shape[1], self.directions, seed)
-        value, changes = linearised(first, second, axes)
+        along, changes = linearised(first, second, axes)
+        value = float(along.mean())
         known = pooled(first, more, ATOMS, seed)
         null = null_replicas(known, (first, second), axes, self.replicas, seed)
         bootstrap = value + blockwise((first, second), changes, self.replicas, seed)
         return (resampled(  # against the null itself: the wider of both is the error
             "sliced_wasserstein", self.view.name, value, null, bootstrap, null,
             "error: null of real rows, or first-order bootstrap where that is wider; floor: mean of the null",
-            directions=len(axes), rows=len(first), generated_rows=len(second)),)
+            directions=len(axes), largest=float(along.max()), rows=len(first), generated_rows=len(second)),)
 
 
 def directions(columns: int, count: int, seed: int) -> Numbers:
-    """Random unit vectors (count, columns); the one direction there is for one column."""
-    if columns == 1:
-        return np.ones((1, 1))
-    drawn = numpy_stream(seed, "judging/directions").normal(size=(count, columns))
-    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
+    """Random unit vectors (count, columns), orthogonal as far as there are dimensions.
+
+    Their mean has less noise than that of independent ones (Rowland et al., arXiv:1903.03784).
+    """
+    frames = numpy_stream(seed, "judging/directions").normal(size=(-(-count // columns), columns, columns))
+    return np.asarray(np.linalg.qr(frames)[0].swapaxes(1, 2).reshape(-1, columns)[: count if columns > 1 else 1])
 
 
-def linearised(first: Sample, second: Sample, axes: Numbers) -> tuple[float, tuple[Numbers, Numbers]]:
-    """Distance, and its change with each row of both samples (N,), (M,): the mean of Kantorovich's potentials.
+def linearised(first: Sample, second: Sample, axes: Numbers) -> tuple[Numbers, tuple[Numbers, Numbers]]:
+    """Distance along every axis, and the change of their mean with each row of both samples (N,), (M,).
 
-    Along an axis the distance is ∫|F − G|, and a row at x changes it by −∫ sign(F − G) up to x, or + for G.
+    Along an axis the distance is ∫|F − G|; a row at x changes it by ∓∫ sign(F − G) up to x (Kantorovich's potential).
     """
     shares = np.concatenate([first.weights / first.weights.sum(), -second.weights / second.weights.sum()])
     values = np.concatenate([first.values, second.values])
-    total, change = 0.0, np.zeros(len(values))
-    for axis in axes:
+    found, change = np.zeros(len(axes)), np.zeros(len(values))
+    for turn, axis in enumerate(axes):
         place = values @ axis
         order = np.argsort(place)
         gaps = np.diff(place[order], append=place[order[-1]])
         excess = np.cumsum(shares[order])
-        total += float(np.abs(excess) @ gaps)
-        change[order] -= np.cumsum(np.sign(excess) * gaps) - np.sign(excess) * gaps
+        found[turn] = np.abs(excess) @ gaps
+        signed = np.sign(excess) * gaps
+        change[order] += signed - np.cumsum(signed)
     change /= len(axes)
-    return total / len(axes), (change[: len(first)], -change[len(first):])
+    return found, (change[: len(first)], -change[len(first):])
 
 
 def blockwise(pair: tuple[Sample, Sample], changes: tuple[Numbers, Numbers], replicas: int, seed: int) -> Numbers:
