@@ -47,7 +47,8 @@ def measure(config: Config, seed: int) -> dict[str, Any]:
     real = data.judged(JUDGE)
     train = Table.concatenate([data.judged(TRAIN), data.judged(VALIDATE)])
     fake = run.imitate(real, seed=1000 + seed)
-    report = judge_tables(real, fake, train=train, kind="note", repeats=4, replicas=20, threads=1, seed=seed)
+    report = judge_tables(real, fake, train=train, measures=("trees", "copying"), kind="note", repeats=4, replicas=20,
+                          threads=1, seed=seed)
     found = {estimate.name: (estimate.value, estimate.floor) for estimate in report.estimates}
     return {**found, "seconds": run.provenance["fit_seconds"], "step": run.provenance["best_step"]}
 

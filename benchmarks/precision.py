@@ -33,7 +33,8 @@ def main() -> None:
         for name in ("float32", "bf16"):
             with torch.autocast("cpu", torch.bfloat16, enabled=name == "bf16"):
                 fake = run.imitate(real, seed=7)
-            report = judge_tables(real, fake, train=train, kind="note", repeats=4, replicas=50, threads=1, seed=seed)
+            report = judge_tables(real, fake, train=train, measures="trees", kind="note", repeats=4, replicas=50,
+                                  threads=1, seed=seed)
             print(f"seed {seed}  {name:8}  {report['auc_raw']}  {report['auc_derived']}", flush=True)
 
 

@@ -50,7 +50,7 @@ def test_values_are_those_of_scipy() -> None:
 
 
 def test_gaussians_in_closed_form() -> None:
-    """Two Gaussians of unit width at distance d: KS = 2 Φ(d/2) − 1, W = d, KL = d²/2, JS and separation by quadrature."""
+    """Unit Gaussians at distance d: KS = 2 Φ(d/2) − 1, W = d, KL = d²/2; JS and separation by quadrature."""
     from scipy import integrate, stats
 
     distance, rows = 0.5, 200_000

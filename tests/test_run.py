@@ -283,7 +283,7 @@ def test_judging_rereads_what_training_never_saw(judged: tuple[Path, Path]) -> N
     settings = {"rows": 500, "repeats": 1, "seed": 7, "plots": False}
     report = judge(folder, **settings)
     run = load_run(folder)
-    assert run.read_report()["verdict"] == report.verdict()
+    assert run.reports.read()["verdict"] == report.verdict()
     assert judged_before(run, **settings) == report.verdict()
     assert judged_before(run, **{**settings, "rows": 501}) == ""
     assert same(run.data.table if run.data else again.table, data.table)

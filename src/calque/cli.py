@@ -78,16 +78,45 @@ def fit(toml: Toml, settings: Settings = [], out: Out = None, resume: Resume = F
 
 @app.command()
 def judge(
-    folders: Annotated[list[Path], typer.Argument(help="run folders, or folders of categories")],
-    data: Annotated[str | None, typer.Option("--data", help="where the original moved to")] = None,
+    samples: Annotated[list[str], typer.Argument(help="run folders; or two files: the real events, the generated ones")],
+    quick: Annotated[bool, typer.Option("--quick", help="boosted trees, columns and slices only")] = False,
+    measures: Annotated[str | None, typer.Option(help="some measures: trees,columns,fpd")] = None,
+    full: Annotated[bool, typer.Option("--full", help="show every column of every measure")] = False,
+    data: Annotated[str | None, typer.Option("--data", help="where the original of a run moved to")] = None,
+    columns: Annotated[str | None, typer.Option(help="of two files: columns to compare: px,py,pz")] = None,
+    weight: Annotated[str | None, typer.Option(help="of two files: the column that weighs the events")] = None,
+    where: Annotated[str | None, typer.Option(help="of two files: a condition on rows: pz > 10")] = None,
+    train: Annotated[str | None, typer.Option(help="of two files: the rows of the training, to test for copies")] = None,
+    context: Annotated[str | None, typer.Option(help="of two files: columns the generator was given: id")] = None,
+    out: Annotated[str, typer.Option("--out", "-o", help="of two files: folder for report, page and plots")] = "judged",
 ) -> None:
-    """Say how far a run is from its original, on rows it never saw."""
-    from calque.mixture import runs_in
-    from calque.pipeline import judge_run, tell
+    """Say how far a run is from its original, on rows it never saw; or one file of events from another."""
+    from calque.pipeline import judge_files, judge_folders
 
-    for folder in folders:
-        for one in runs_in(folder):
-            typer.echo(tell(one, judge_run(one, one.config, data)))
+    chosen = "quick" if quick else measures.split(",") if measures else None
+    reading = {"columns": columns.split(",") if columns else None, "weight": weight, "where": where}
+    given = {name: value for name, value in reading.items() if value is not None}
+    if is_folder(samples[0]):
+        for told in judge_folders(samples, data, chosen, full):
+            typer.echo(told)
+    else:
+        typer.echo(judge_files(samples, train, given, context.split(",") if context else [], chosen, out, full))
+
+
+def is_folder(path: str) -> bool:
+    """Whether this is a folder, or not there at all without looking like a file."""
+    return Path(path).is_dir() or not (Path(path).exists() or Path(path).suffix)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="run folders, or folders of categories")],
+) -> None:
+    """Rank runs on the same sample, best first; those without a report are judged first."""
+    from calque.judging.compare import compare as rank
+
+    for category, comparison in rank(folders).items():
+        typer.echo("\n".join([*([f"\n{category}"] if category else []), comparison.table()]))
 
 
 @app.command()

@@ -72,23 +72,28 @@ class FitConfig(Section):
     average: float = Field(default=0.999, ge=0, lt=1)
     clip: float = Field(default=0.0, ge=0)
     precision: Literal["float32", "bf16"] = "float32"
-    watch: Literal["auto", "auc", "log_prob"] = "auto"
+    watch: str = "auto"
+    measures: list[str] = Field(default_factory=lambda: ["auc"])
     watch_every: int = Field(default=250, ge=1)
     watch_rows: int = Field(default=5000, ge=50)
     patience: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=250, ge=1)
+    tensorboard: bool = False
     device: str = "cpu"
     threads: int = Field(default=0, ge=0)
 
 
 class JudgeConfig(Section):
-    """How to judge."""
+    """How to judge: by which measures, in which views (`define` makes views of expressions), with how many rows."""
 
+    measures: str | list[str] = "all"
     classifier: Literal["fast", "note"] = "fast"
     rows: int = Field(default=100_000, ge=100)
+    neighbours: int = Field(default=10_000, ge=100)
     seeds: int = Field(default=1, ge=1)
     folds: int = Field(default=0, ge=0)
     views: list[str] | None = None
+    define: dict[str, dict[str, str]] = Field(default_factory=dict)
     plots: bool = True
 
 

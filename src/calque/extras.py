@@ -11,6 +11,7 @@ INSTALL = {
     "pyarrow": "parquet",
     "pandas": "dev",
     "pythia8mc": "simulate",
+    "tensorboard": "tensorboard",
 }
 
 

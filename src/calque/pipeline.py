@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from calque.config import Config
-from calque.errors import FileError
+from calque.errors import ConfigError, FileError
 from calque.fitting import fit
 from calque.fitting.fit import claim, is_finished
-from calque.judging.judge import Report
+from calque.judging.report import Report
 from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs
+from calque.mixture import runs_in
 from calque.preparing import Data, prepare
 from calque.producing import Production, produce
 from calque.run import Run, is_run, load_run, save_categories
@@ -68,16 +69,37 @@ def train_part(config: Config, data: Data, resume: bool, quiet: bool, say: Say) 
     return run
 
 
-def judge_run(run: Run, config: Config, data: str | None = None) -> Report:
+def judge_run(run: Run, config: Config, data: str | None = None, **settings: Any) -> Report:
     """Judge with a configuration's settings."""
-    return judge(run, data=data, **judge_settings(config))
+    return judge(run, data=data, **{**judge_settings(config), **settings})
+
+
+def judge_folders(folders: Sequence[str], data: str | None, measures: Any, full: bool) -> Iterator[str]:
+    """Judge runs, or folders of categories, one after another."""
+    settings = {} if measures is None else {"measures": measures}
+    for folder in folders:
+        for run in runs_in(folder):
+            yield tell(run.folder, judge_run(run, run.config, data, **settings), full)
+
+
+def judge_files(
+    files: Sequence[str], train: str | None, reading: Mapping[str, Any], context: Sequence[str], measures: Any,
+    out: str, full: bool,
+) -> str:
+    """Judge a file of generated events against a file of real ones."""
+    if len(files) != 2:
+        raise ConfigError(f"two files are judged, the real one and the generated one; {len(files)} were given")
+    real, fake = files
+    report = judge(real, fake, train=train, reading=reading, context=context, measures=measures or "all", out=out)
+    return tell(out, report, full)
 
 
 def judge_settings(config: Config) -> dict[str, Any]:
     """What a configuration asks of the judge."""
     wanted = config.judge
-    return {"plots": wanted.plots, "kind": wanted.classifier, "rows": wanted.rows, "repeats": wanted.seeds,
-            "folds": wanted.folds, "views": wanted.views, "seed": config.seed}
+    return {"plots": wanted.plots, "measures": wanted.measures, "kind": wanted.classifier, "rows": wanted.rows,
+            "neighbours": wanted.neighbours, "repeats": wanted.seeds, "folds": wanted.folds, "views": wanted.views,
+            "define": wanted.define, "seed": config.seed}
 
 
 def run_all(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> None:
@@ -88,14 +110,14 @@ def run_all(config: Config, resume: bool = False, quiet: bool = False, say: Say 
         if verdict:
             say(f"{run.folder}: judged already. {verdict}")
         else:
-            say(tell(run, judge_run(run, run.config)))
+            say(tell(run.folder, judge_run(run, run.config)))
     if config.produce.n:
         say(str(produce_run(config, runs, resume, quiet)))
 
 
-def tell(run: Run, report: Report) -> str:
+def tell(folder: Path | str | None, report: Report, full: bool = False) -> str:
     """A report, for a terminal."""
-    return f"\n{run.folder}\n{report.table()}\n{report.verdict()}\n"
+    return f"\n{folder}\n{report.table(full)}\n{report.verdict()}\n"
 
 
 def produce_run(config: Config, runs: list[Run], resume: bool, quiet: bool) -> Production:

@@ -27,7 +27,8 @@ from calque.table import Array, Layout, Table
 
 CONFIG, PREPARATION, MODEL = "config.toml", "preparation.json", "model.safetensors"
 SPLIT, CONTEXTS, PROVENANCE = "split.npz", "contexts.npz", "provenance.json"
-HISTORY, REPORT, CHECKPOINT, PLOTS = "history.jsonl", "report.json", "checkpoint/state.safetensors", "plots"
+HISTORY, BOARD, CHECKPOINT = "history.jsonl", "tensorboard", "checkpoint/state.safetensors"
+REPORT, PAGE, PLOTS = "report.json", "report.html", "plots"
 BLOCK = 10_000
 CHUNK = 2_000  # rows whose activations stay in the cache; larger ones cost page faults, and half the speed
 
@@ -168,20 +169,36 @@ class Run:
         if self.contexts is not None:
             save_arrays(folder / CONTEXTS, self.contexts.to_dict())
 
-    def save_report(self, report: Mapping[str, Any]) -> None:
-        """Keep a judgement in the run's folder."""
-        if self.folder is not None:
-            write_bytes(self.folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False))
+    @property
+    def reports(self) -> ReportFolder | None:
+        """Where a judgement goes."""
+        return None if self.folder is None else ReportFolder(self.folder)
 
-    def read_report(self) -> dict[str, Any]:
-        """The judgement that was kept, or nothing."""
-        kept = self.folder / REPORT if self.folder is not None else None
-        return dict(json.loads(kept.read_text())) if kept is not None and kept.is_file() else {}
+
+@dataclass(frozen=True)
+class ReportFolder:
+    """The files of a judgement in a folder: the report as JSON and as a page, and the plots."""
+
+    folder: Path
+
+    def save(self, report: Mapping[str, Any]) -> None:
+        """Keep the numbers."""
+        write_bytes(self.folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False))
+
+    def read(self) -> dict[str, Any]:
+        """The numbers that were kept, or nothing."""
+        kept = self.folder / REPORT
+        return dict(json.loads(kept.read_text())) if kept.is_file() else {}
 
     @property
-    def plots(self) -> Path | None:
-        """Where plots go."""
-        return None if self.folder is None else self.folder / PLOTS
+    def page(self) -> Path:
+        """The page to look at."""
+        return self.folder / PAGE
+
+    @property
+    def plots(self) -> Path:
+        """The folder of single plots."""
+        return self.folder / PLOTS
 
 
 def blocks(n: int) -> Iterator[tuple[int, int]]:

@@ -23,7 +23,7 @@ from calque.errors import CalqueError, ConfigError, FileError, unknown
 from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
-from calque.fitting.history import History, until
+from calque.fitting.history import Board, History, until
 from calque.fitting.likelihood import Likelihood
 from calque.fitting.loop import Loop
 from calque.fitting.objective import Objective
@@ -32,7 +32,7 @@ from calque.fitting.watch import Watch
 from calque.models import Generator
 from calque.preparing import TRAIN, Data
 from calque.progress import progress
-from calque.run import CHECKPOINT, CONFIG, HISTORY, PROVENANCE, Run, build_generator, new_run, read_history
+from calque.run import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, Run, build_generator, new_run, read_history
 from calque.seeds import derive
 
 OBJECTIVES: dict[str, type[Objective]] = {"gan": Adversarial, "vae": Variational, "flow": Likelihood}
@@ -162,7 +162,8 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
         counters, watch.best = load_checkpoint(checkpoint, loop)
         watch.state = counters["watch"]
         entries = until(list(read_history(folder)), loop.step) if folder else []
-    history = History(folder / HISTORY if folder else None, entries)
+    board = Board(folder / BOARD, loop.step) if folder and config.tensorboard else None
+    history = History(folder / HISTORY if folder else None, entries, board)
     with stopping() as stop, progress(f"fit {config.kind}", config.steps, quiet) as bar:
         while loop.step < config.steps and not watch.plateau:
             loop.advance()

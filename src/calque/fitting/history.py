@@ -1,4 +1,4 @@
-"""The training history: one JSON line per look at the figure of merit."""
+"""The training history: one JSON line per look at the measures, and TensorBoard's files where they are wanted."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from calque.atomic import guarded, write_bytes
+from calque.extras import need
 
 
 class History:
-    """Entries in memory and, where there is a folder, in a file that is truncated on resume."""
+    """Entries in memory and, where there is a folder, in a file that is truncated on resume; also on a board."""
 
-    def __init__(self, path: Path | None, entries: list[dict[str, Any]] | None = None) -> None:
-        self.path, self.entries = path, list(entries or [])
+    def __init__(
+        self, path: Path | None, entries: list[dict[str, Any]] | None = None, board: Board | None = None
+    ) -> None:
+        self.path, self.entries, self.board = path, list(entries or []), board
         if path is not None:
             write_bytes(path, "".join(json.dumps(entry) + "\n" for entry in self.entries))
 
@@ -23,6 +26,25 @@ class History:
         if self.path is not None:
             with guarded(self.path), self.path.open("a") as stream:
                 stream.write(json.dumps(entry) + "\n")
+        if self.board is not None:
+            self.board.show(entry)
+
+
+class Board:
+    """The same numbers for TensorBoard, in a folder of their own; what came after a checkpoint is forgotten."""
+
+    def __init__(self, folder: Path, step: int = 0) -> None:
+        need("tensorboard", "fit.tensorboard = true")
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer: Any = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    def show(self, entry: dict[str, Any]) -> None:
+        """Write every number of an entry at its step."""
+        for name, value in entry.items():
+            if name != "step":
+                self.writer.add_scalar(name, value, entry["step"])
+        self.writer.flush()
 
 
 def until(entries: list[dict[str, Any]], step: int) -> list[dict[str, Any]]:

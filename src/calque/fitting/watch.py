@@ -1,4 +1,4 @@
-"""The figure of merit during a fit: on validation rows, by which the best weights are kept and plateaus are seen."""
+"""Measures during a fit: on validation rows, by one of which the best weights are kept and plateaus are seen."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from torch import Tensor
 from calque.config import FitConfig
 from calque.errors import ConfigError
 from calque.fitting.loop import Loop
-from calque.judging import figure_of_merit
+from calque.judging.watching import check_watchable, watched
 from calque.preparing import VALIDATE, Data
 from calque.run import BLOCK, Run, contiguous
-from calque.table import Table
 
 LEAST = 50  # validation rows below which there is nothing to watch
 
@@ -23,7 +22,8 @@ class Watch:
     """Looks at the averaged generator, remembers the best one and how long ago that was.
 
     The best one has the highest mean log density on validation rows where the generator has a density (it is
-    by far the more precise), and the lowest AUC elsewhere; `fit.watch` overrides.
+    by far the more precise), and the lowest AUC elsewhere; `fit.watch` names another measure, `fit.measures` those
+    that go to the history.
     """
 
     def __init__(self, run: Run, data: Data, config: FitConfig) -> None:
@@ -34,6 +34,8 @@ class Watch:
         self.measure = auto if config.watch == "auto" else config.watch
         if self.measure == "log_prob" and not run.generator.has_density:
             raise ConfigError(f"fit.watch = \"log_prob\": kind {config.kind!r} has no density to watch; use \"auc\"")
+        self.measures = tuple(dict.fromkeys([*config.measures, *({self.measure} - {"log_prob"})]))
+        check_watchable(self.measures)
         self.x, self.context, self.weights = data.encode(VALIDATE)
         self.best: dict[str, Tensor] = {}
         self.state: dict[str, Any] = {"best_score": None, "best_step": 0, "since": 0}
@@ -44,7 +46,8 @@ class Watch:
         measured: dict[str, float] = {}
         if self.active:
             drawn = replace(self.run, generator=generator.cpu())
-            measured |= self.classify(drawn.imitate(self.real, seed=loop.step))
+            fake = drawn.imitate(self.real, seed=loop.step)
+            measured |= watched(self.measures, self.real, fake, self.config.watch_rows, self.run.config.seed)
         if self.active and generator.has_density:
             measured["log_prob"] = self.density(generator)
         self.remember(self.score(measured, loop.step), loop, generator.state_dict())
@@ -54,12 +57,7 @@ class Watch:
         """What the best weights have the most of; with nothing to watch, the latest are the best."""
         if self.measure not in measured:
             return float(step)
-        return measured["log_prob"] if self.measure == "log_prob" else -measured["auc"]
-
-    def classify(self, fake: Table) -> dict[str, float]:
-        """AUC, reduced χ² and overlap."""
-        merit = figure_of_merit(self.real, fake, seed=self.run.config.seed, rows=self.config.watch_rows)
-        return {"auc": merit.auc, "chi2": merit.chi2, "overlap": merit.overlap}
+        return measured["log_prob"] if self.measure == "log_prob" else -measured[self.measure]
 
     def density(self, generator: Any) -> float:
         """Weighted mean log density of the prepared validation rows."""

@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 
 from calque.table import Table
 
+SMALL = 1e-3  # numbers below are written with a power of ten
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -46,13 +48,19 @@ class Estimate:
         worse = {"higher": distance, "lower": -distance, "away": abs(distance)}[self.worse]
         return worse / spread if spread > 0 else math.nan
 
+    @property
+    def text(self) -> str:
+        """The value with its error; a lower limit as such."""
+        limit = "≥ " if self.details.get("lower_limit") else ""
+        return limit + plus_minus(self.value, self.error)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for strict JSON: unknown numbers are None."""
         known: dict[str, Any] = finite({"name": self.name, **asdict(self)})
         return known
 
     def __str__(self) -> str:
-        return f"{self.name} = {plus_minus(self.value, self.error)} (floor {plus_minus(self.floor, self.floor_error)})"
+        return f"{self.name} = {self.text} (floor {plus_minus(self.floor, self.floor_error)})"
 
 
 class Measure(Protocol):
@@ -89,14 +97,22 @@ def finite(value: Any) -> Any:
 
 
 def plus_minus(value: float, error: float) -> str:
-    """Write a number and its error to the error's second digit.
+    """Write a number and its error to the error's second digit; small ones with a power of ten.
 
     >>> plus_minus(0.51234, 0.0031), plus_minus(0.5, float("nan")), plus_minus(float("nan"), 1.0)
     ('0.5123 ± 0.0031', '0.5000', '-')
+    >>> plus_minus(-4.2e-6, 5.71e-6), plus_minus(17876.4, 3390.0), plus_minus(2.1e-7, math.nan)
+    ('(-4.2 ± 5.7)e-06', '17876 ± 3390', '2.1e-07')
     """
     if not math.isfinite(value):
         return "-"
-    if not (math.isfinite(error) and error > 0):
-        return f"{value:.4f}"
+    known = math.isfinite(error) and error > 0
+    largest = max(abs(value), error if known else 0.0)
+    if 0 < largest < SMALL:
+        power = math.floor(math.log10(largest))
+        return (f"({plus_minus(value / 10.0**power, error / 10.0**power)})e{power:03d}" if known
+                else f"{value:.3g}")
+    if not known:
+        return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.0f}"
     digits = min(max(1 - math.floor(math.log10(error)), 0), 12)
     return f"{value:.{digits}f} ± {error:.{digits}f}"

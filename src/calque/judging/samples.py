@@ -14,6 +14,11 @@ from calque.seeds import numpy_stream
 from calque.table import Array, Table
 
 LEAST_ROWS = 50
+MOST_SHARED = 0.01  # share of rows in both tables that may be chance
+
+
+class NegativeWeightsError(DataError):
+    """A measure that cannot use the negative weights it was given."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,32 @@ def check_constants(table: Table) -> None:
         )
 
 
+def check_overlap(first: Table, second: Table, purpose: str) -> None:
+    """Raise DataError where rows lie in both tables, beyond what repeated values explain."""
+    ours, theirs = (row_keys(table, first.features) for table in (first, second))
+    repeated = 1 - len(np.unique(ours)) / len(ours)
+    shared = int(np.isin(theirs, ours).sum())
+    if shared / len(theirs) > MOST_SHARED + 2 * repeated:
+        raise DataError(
+            f"{shared} of {len(theirs)} rows of {second.source} lie in {first.source} too, equal in every column; "
+            f"{purpose}: give two samples without common rows"
+        )
+
+
+def row_keys(table: Table, names: Sequence[str]) -> NDArray[np.uint64]:
+    """One number (N,) per row that equal rows share: a sum of the columns' bits times odd numbers."""
+    values = np.ascontiguousarray(Sample.of(table, names).values + 0.0).view(np.uint64)  # −0 is 0
+    mixed = (values ^ (values >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
+    factors = np.arange(1, 2 * values.shape[1], 2, dtype=np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+    return np.asarray(((mixed ^ (mixed >> np.uint64(32))) * factors).sum(axis=1, dtype=np.uint64))
+
+
 def check_weights(table: Table, purpose: str) -> None:
-    """Raise DataError where weights are negative or sum to nothing."""
+    """Raise NegativeWeightsError where weights are negative, DataError where they sum to nothing."""
     weights = table.weights
     negative = np.flatnonzero(weights < 0)
     if len(negative):
-        raise DataError(
+        raise NegativeWeightsError(
             f"{purpose} cannot use negative weights: {len(negative)} of {len(table)} rows of {table.source} "
             f"(column {table.weight!r}, first rows: {listed(negative[:5])}); judge without weights, or "
             "resample the rows to positive ones first"

@@ -1,50 +1,109 @@
-"""Judge a run, or two files: the fourth word."""
+"""Judge a run, or two samples: the fourth word."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from calque.config import ReadConfig
-from calque.errors import DataError, FileError
-from calque.judging.drawing.plots import save_plots
-from calque.judging.judge import Report, judge_tables
+from calque.errors import ConfigError, DataError, FileError
+from calque.judging.drawing.plots import draw_plots, write_plots
+from calque.judging.judge import judge_tables
+from calque.judging.page import save_page
+from calque.judging.report import Report
 from calque.preparing import JUDGE, TRAIN, Data
 from calque.reading import find, fingerprint, read
-from calque.run import Run, load_run
+from calque.run import ReportFolder, Run, load_run
 from calque.table import Table
 
 
 def judge(
-    run: Run | str | Path,
+    run: Run | Table | str | Path,
+    fake: Table | str | Path | None = None,
     *,
     data: str | Path | None = None,
+    train: Table | str | Path | None = None,
+    out: str | Path | None = None,
     plots: bool = True,
     seed: int = 0,
+    reading: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Report:
-    """Judge a run on the rows that its training never saw, against as many generated ones.
+    """Judge a run on rows that its training never saw, or a sample `fake` against a real one.
 
     A run from a folder rereads its input files, which must be the same (by hash); `data` names them where they
-    moved. The report is kept in the run's folder as report.json, with plots. Raises DataError and FileError.
+    moved. Its report is kept in its folder: report.json, report.html and plots/. Two samples are tables or
+    files (read with the settings `reading`; `train` are the rows of the training, where they are known), and
+    their report goes to `out`. Other settings are those of `judge_tables`. Raises CalqueError in one line.
     """
+    if fake is not None:
+        return judge_samples(run, fake, train, ReportFolder(Path(out)) if out else None, plots, seed,
+                             reading or {}, settings)
+    if isinstance(run, Table) or train is not None or out is not None or reading:
+        raise ConfigError("a real sample is judged against a generated one: name both")
     run = run if isinstance(run, Run) else load_run(Path(run))
     sample = run.data or reread(run, data)
-    real, train = sample.judged(JUDGE), sample.judged(TRAIN)
+    real, training = sample.judged(JUDGE), sample.judged(TRAIN)
     if not len(real):
         raise DataError("no rows are left to judge: prepare.judging was 0")
     fake = run.imitate(real, seed=seed + 1)
-    report = judge_tables(real, fake, train=train, seed=seed, **settings)
-    if run.plots is not None and plots:
-        save_plots(report, real, fake, run.history, run.plots)
-    run.save_report({**report.to_dict(), "settings": {"plots": plots, "seed": seed, **settings}})
+    report = judge_tables(real, fake, train=training, seed=seed, **settings)
+    if run.reports is not None:
+        said = {"plots": plots, "seed": seed, **settings}
+        keep(report, real, fake, run.reports, plots, said, str(run.folder), run.history, run.provenance)
     return report
+
+
+def judge_samples(
+    real: Any, fake: Any, train: Any, out: ReportFolder | None, plots: bool, seed: int, reading: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Report:
+    """Judge one sample against another."""
+    real, fake = as_table(real, reading), as_table(fake, reading, generated=True)
+    report = judge_tables(real, fake, train=None if train is None else as_table(train, reading), seed=seed, **settings)
+    if out is not None:
+        said = {"plots": plots, "seed": seed, "reading": dict(reading), **settings}
+        keep(report, real, fake, out, plots, said, f"{fake.source} against {real.source}")
+    return report
+
+
+def as_table(sample: Table | str | Path, reading: Mapping[str, Any], generated: bool = False) -> Table:
+    """Read a file; generated events may do without the weight column of the real ones."""
+    if isinstance(sample, Table):
+        return sample
+    settings = dict(reading)
+    if generated and "weight" in settings and not has_column(str(sample), settings):
+        del settings["weight"]
+    return read(resolve(str(sample)), **settings)
+
+
+def has_column(path: str, reading: Mapping[str, Any]) -> bool:
+    """Whether the weight column that reading asks for is in a file."""
+    try:
+        read(resolve(path), **{**reading, "columns": [], "limit": 1})
+    except DataError:
+        return False
+    return True
+
+
+def keep(
+    report: Report, real: Table, fake: Table, out: ReportFolder, plots: bool, settings: Mapping[str, Any],
+    title: str, history: Sequence[Mapping[str, Any]] = (), provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the report, its plots and its page; the numbers come last and say that everything is there."""
+    if plots:
+        drawn = draw_plots(report, real, fake, history)
+        write_plots(drawn, out.plots)
+        save_page(out.page, report, drawn, real=real, fake=fake, title=title, provenance=provenance)
+    out.save({**report.to_dict(), "settings": settings})
 
 
 def judged_before(run: Run, **settings: Any) -> str:
     """The verdict that lies in a run's folder, if it was reached with these settings; empty otherwise."""
-    kept = run.read_report()
-    return str(kept["verdict"]) if kept.get("settings") == settings else ""
+    kept = run.reports.read() if run.reports is not None else {}
+    return str(kept["verdict"]) if kept.get("settings") == json.loads(json.dumps(settings)) else ""
 
 
 def reread(run: Run, data: str | Path | None = None) -> Data:

@@ -59,13 +59,14 @@ DERIVED = View("derived", invariants)
 VIEWS = {view.name: view for view in (RAW, DERIVED)}
 
 
-def view(asked: str | View) -> View:
-    """Find a view by its name; raises ConfigError that names the nearest."""
+def view(asked: str | View, own: Mapping[str, View] | None = None) -> View:
+    """Find a view by its name, the caller's own ones first; raises ConfigError that names the nearest."""
     if isinstance(asked, View):
         return asked
-    if asked not in VIEWS:
-        raise ConfigError(unknown("view", asked, VIEWS))
-    return VIEWS[asked]
+    known = VIEWS | dict(own or {})
+    if asked not in known:
+        raise ConfigError(unknown("view", asked, known))
+    return known[asked]
 
 
 def natural_views(table: Table) -> tuple[View, ...]:

@@ -1,0 +1,74 @@
+"""Which measures there are, and how each is made for a view: one literal table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from calque.errors import ConfigError, unknown
+from calque.judging.classifying.classifier import Classifier
+from calque.judging.classifying.trees import Kind
+from calque.judging.columns import Columns
+from calque.judging.joint import (
+    Correlation,
+    EnergyDistance,
+    FrechetPhysicsDistance,
+    KernelPhysicsDistance,
+    SlicedWasserstein,
+)
+from calque.judging.measure import Measure
+from calque.judging.neighbours.copying import Copying
+from calque.judging.views import View
+from calque.judging.worth import Worth
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the measures may use: the trees' kind, rows of each class, trainings, resamplings, threads.
+
+    `rows` go into a classifier at most, `neighbours` into measures of pairs of rows.
+    """
+
+    kind: Kind = "fast"
+    rows: int = 100_000
+    repeats: int = 1
+    folds: int = 0
+    bins: int = 50
+    replicas: int = 200
+    neighbours: int = 10_000
+    threads: int | None = None
+
+    def classifier(self, kind: Kind, view: View) -> Classifier:
+        """Make a classifier of this kind in a view."""
+        return Classifier(kind, view, self.rows, self.repeats, self.folds, self.bins, self.replicas, self.threads)
+
+
+Make = Callable[[View, Budget], Measure]
+
+CATALOGUE: dict[str, Make] = {
+    "trees": lambda view, budget: budget.classifier(budget.kind, view),
+    "columns": lambda view, budget: Columns(view),
+    "sliced": lambda view, budget: SlicedWasserstein(view, budget.rows),
+    "correlation": lambda view, budget: Correlation(view, budget.rows),
+    "fpd": lambda view, budget: FrechetPhysicsDistance(view),
+    "kpd": lambda view, budget: KernelPhysicsDistance(view),
+    "energy": lambda view, budget: EnergyDistance(view, budget.neighbours),
+    "copying": lambda view, budget: Copying(view, budget.neighbours),
+    "worth": lambda view, budget: Worth(view),
+}
+QUICK = ("trees", "columns", "sliced")
+NEEDS_TRAINING = ("copying", "worth")
+
+
+def chosen(measures: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of the measures to take, in the catalogue's order: "all", "quick", or some names.
+
+    Raises ConfigError that names the nearest.
+    """
+    if measures == "all":
+        return tuple(CATALOGUE)
+    asked = QUICK if measures == "quick" else (measures,) if isinstance(measures, str) else tuple(measures)
+    for name in asked:
+        if name not in CATALOGUE:
+            raise ConfigError(unknown("measure", name, [*CATALOGUE, "all", "quick"]))
+    return tuple(name for name in CATALOGUE if name in asked)

@@ -1,0 +1,155 @@
+"""The outcome of a comparison: all numbers, one sentence, a table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from calque.errors import ConfigError, unknown
+from calque.judging.classifying.classifier import Judgement
+from calque.judging.measure import Estimate, finite, plus_minus
+
+STANDS_OUT = 3.0  # standard deviations beyond the floor from which a measure is marked
+CERTAIN = 5.0  # the same for a sentence about the worst of many measures
+CLASSIFIERS = ("auc", "auc_network")
+COLUMNS = ("ks", "wasserstein", "chi2", "kl", "js", "separation", "tail_low", "tail_high")
+
+
+@dataclass(frozen=True)
+class Report:
+    """All estimates of a comparison, the sizes of the samples, and the classifiers' output for plots.
+
+    `sizes` gives rows and effective rows ((Σw)²/Σw²) of "real", "fake" and, where known, "train"; `judgements`
+    the output of every classifier in every view; `notes` what was left out, and why.
+    """
+
+    estimates: tuple[Estimate, ...]
+    sizes: Mapping[str, Mapping[str, float]]
+    seed: int
+    judgements: Mapping[str, Judgement] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Estimate:
+        """Find an estimate by name, e.g. report["auc_raw"]; raises ConfigError that names the nearest."""
+        found = {estimate.name: estimate for estimate in self.estimates}
+        if name not in found:
+            raise ConfigError(unknown("estimate", name, found, "in this report"))
+        return found[name]
+
+    def of(self, *measures: str) -> list[Estimate]:
+        """Estimates of these measures."""
+        return [estimate for estimate in self.estimates if estimate.measure in measures]
+
+    @property
+    def worst(self) -> Estimate | None:
+        """The AUC of the classifier and view in which the copy is easiest to tell; None without a classifier."""
+        return max(self.of(*CLASSIFIERS), key=lambda estimate: estimate.value, default=None)
+
+    @property
+    def worst_column(self) -> Estimate | None:
+        """The distance of a column that lies farthest beyond its floor."""
+        return farthest(self.of(*COLUMNS))
+
+    @property
+    def told(self) -> bool:
+        """Whether the copy can be told from the original by anything that was tried."""
+        sought = [estimate for estimate in self.estimates if estimate.measure not in ("copying", "worth", "region")]
+        return (any(excess(estimate) >= STANDS_OUT for estimate in self.of(*CLASSIFIERS))
+                or any(excess(estimate) >= CERTAIN for estimate in sought))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the plots' arrays, as plain values."""
+        content: dict[str, Any] = finite({
+            "verdict": self.verdict(), "seed": self.seed, "sizes": self.sizes, "notes": self.notes,
+            "estimates": [estimate.to_dict() for estimate in self.estimates],
+        })
+        return content
+
+    def to_json(self) -> str:
+        """Everything but the plots' arrays, as strict JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def table(self, full: bool = False) -> str:
+        """Plain text: measure, value ± error, floor ± error, distance in standard deviations, marked from 3 on.
+
+        Of a measure of columns only the worst one is shown, unless `full`.
+        """
+        shown = self.estimates if full else shortened(self.estimates)
+        rows = [("measure", "of", "value", "floor (real against real)", "excess"), *map(row, shown)]
+        widths = [max(len(entry[place]) for entry in rows) for place in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(entry, widths, strict=True)).rstrip()
+                 for entry in rows]
+        sizes = ", ".join(f"{name} {size['rows']:.0f} (effective {size['effective']:.0f})"
+                          for name, size in self.sizes.items())
+        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", f"rows: {sizes}", *self.notes])
+
+    def verdict(self) -> str:
+        """One sentence: the worst AUC against its floor, the worst column and corner, and whether it copies."""
+        told = "can be told from the original" if self.told else "cannot be told from the original"
+        parts = [*self.words_of_classifiers(), *self.words_of_columns(), *self.words_of_regions()]
+        return f"The copy {told}: {', '.join(parts)}; {self.words_of_copying()}."
+
+    def words_of_classifiers(self) -> Iterable[str]:
+        """What the strongest classifier says."""
+        auc = self.worst
+        if auc is not None:
+            by = "the network" if auc.measure == "auc_network" else "boosted trees"
+            yield (f"AUC {plus_minus(auc.value, auc.error)} in the {auc.of} view by {by}, "
+                   f"floor {plus_minus(auc.floor, auc.floor_error)}")
+
+    def words_of_columns(self) -> Iterable[str]:
+        """The column that is certainly wrong, if one is."""
+        column = self.worst_column
+        if column is not None and excess(column) >= CERTAIN:
+            yield f"worst in {column.of} ({column.measure} {excess(column):.0f} standard deviations beyond its floor)"
+
+    def words_of_regions(self) -> Iterable[str]:
+        """The corner with certainly too many or too few events."""
+        region = farthest(self.of("region"))
+        if region is not None and excess(region) >= CERTAIN:
+            yield f"{plus_minus(region.value, region.error)} times the events where {region.details['where']}"
+
+    def words_of_copying(self) -> str:
+        """Whether generated rows sit on training rows."""
+        copying = self.of("copying")
+        if not copying:
+            return "copying was not tested"
+        most = max(copying, key=lambda estimate: estimate.value)
+        found = "it copies its training rows" if most.excess > STANDS_OUT else "no sign of copying"
+        return f"{found} ({plus_minus(most.value, most.error)}, 0.5 is honest)"
+
+
+def excess(estimate: Estimate) -> float:
+    """Distance beyond the floor in standard deviations; −∞ where it is not known."""
+    return estimate.excess if math.isfinite(estimate.excess) else -math.inf
+
+
+def farthest(estimates: Iterable[Estimate]) -> Estimate | None:
+    """The estimate farthest beyond its floor."""
+    return max(estimates, key=excess, default=None)
+
+
+def shortened(estimates: Iterable[Estimate]) -> list[Estimate]:
+    """Keep one estimate of each measure of columns, the farthest, and the worth in all columns together."""
+    kept: dict[str, Estimate] = {}
+    for estimate in estimates:
+        key = estimate.measure if estimate.measure in (*COLUMNS, "worth") else estimate.name
+        if key not in kept or rank(estimate) > rank(kept[key]):
+            kept[key] = estimate
+    return list(kept.values())
+
+
+def rank(estimate: Estimate) -> float:
+    """What of several estimates of one measure is to be seen first."""
+    return float(estimate.details["cells"]) if estimate.measure == "worth" else excess(estimate)
+
+
+def row(estimate: Estimate) -> tuple[str, str, str, str, str]:
+    """Cells of one estimate in the table."""
+    known = math.isfinite(estimate.excess)
+    mark = " !" if excess(estimate) >= STANDS_OUT else ""
+    return (estimate.measure, estimate.of, estimate.text,
+            plus_minus(estimate.floor, estimate.floor_error), f"{estimate.excess:+.1f}{mark}" if known else "")
