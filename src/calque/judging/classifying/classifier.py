@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calque.errors import ConfigError, unknown
+from calque.judging.classifying.divergence import divergence
 from calque.judging.classifying.scores import Scores, chi2_error
-from calque.judging.classifying.trees import KINDS, Kind, limited, score, train
+from calque.judging.classifying.trees import KINDS, NETWORKS, Kind, limited, score, train
 from calque.judging.measure import Estimate
 from calque.judging.samples import LEAST_ROWS, Sample, check_weights, comparable
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training: the scores of the rows that it did not see, and these rows."""
+
+    scores: Scores
+    real: Sample
+    fake: Sample
 
 
 @dataclass(frozen=True)
@@ -29,12 +40,13 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Classifier:
-    """AUC, reduced χ² and overlap of a classifier's output for real and generated rows.
+    """What a classifier's output says of real and generated rows.
 
-    `kind = "note"` is the note's own (gradient boosting, 100 trees, rate 0.1, depth 4); "fast" boosts the
-    same trees on binned columns. As many generated as real rows are used, at most `rows` of each. Half of
-    both trains and the other half tests, `repeats` times with fresh halves; with `folds = k` instead every
-    row is scored once by a classifier that did not train on it. Weights count in training and in every
+    Trees give AUC, reduced χ² and overlap: `kind = "note"` is the note's own (gradient boosting, 100 trees, rate
+    0.1, depth 4); "fast" boosts the same trees on binned columns. Networks give AUC and the JS divergence: "network"
+    is quick, "calochallenge" that of arXiv:2410.21611. As many generated as real rows are used, at most `rows` of
+    each. Half of both trains and the other half tests, `repeats` times with fresh halves; with `folds = k` instead
+    every row is scored once by a classifier that did not train on it. Weights count in training and in every
     number, each class normalised to the same total; negative ones raise DataError.
     """
 
@@ -65,7 +77,7 @@ class Classifier:
     def __call__(
         self, real: Table, fake: Table, reference: Table | None = None, seed: int = 0
     ) -> tuple[Estimate, ...]:
-        """Estimate AUC, reduced χ² and overlap; see `judge`."""
+        """Estimate what this kind gives; see `judge`."""
         return self.judge(real, fake, reference, seed).estimates
 
     def judge(self, real: Table, fake: Table, reference: Table | None = None, seed: int = 0) -> Judgement:
@@ -85,6 +97,10 @@ class Classifier:
 
     def scores(self, real: Table, fake: Table, seed: int) -> tuple[Scores, ...]:
         """Score rows that the classifier did not see: one entry per repeat or fold."""
+        return tuple(trial.scores for trial in self.trials(real, fake, seed))
+
+    def trials(self, real: Table, fake: Table, seed: int) -> tuple[Trial, ...]:
+        """Give the scores with the rows behind them; columns are those of the view, images flat."""
         seen, drawn = self.view(real), self.view(fake)
         names = comparable(seen, drawn)
         for table in (seen, drawn):
@@ -93,7 +109,7 @@ class Classifier:
         with limited(self.threads):
             return tuple(self.parts(first, second, seed))
 
-    def parts(self, real: Sample, fake: Sample, seed: int) -> Iterator[Scores]:
+    def parts(self, real: Sample, fake: Sample, seed: int) -> Iterator[Trial]:
         """Train and score once per repeat or per fold."""
         count = min(len(real), len(fake), self.rows)
         for turn in range(1 if self.folds else self.repeats):
@@ -101,8 +117,7 @@ class Classifier:
             copies = fake.draw(count, seed, "fake", turn)
             for part in range(self.folds or 1):
                 tested = np.arange(count) % (self.folds or 2) == part
-                model = train(self.kind, rows.rows(~tested), copies.rows(~tested), derive(seed, "judging/trees", turn))
-                yield score(model, rows.rows(tested), copies.rows(tested))
+                yield trial(self.kind, rows, copies, tested, derive(seed, "judging/trees", turn))
 
     def summarise(
         self, scores: tuple[Scores, ...], floor: tuple[Scores, ...], referenced: bool, seed: int
@@ -115,11 +130,11 @@ class Classifier:
             "bins": self.bins, "test_rows": len(scores[0].real), "floor_test_rows": len(floor[0].real),
             "ndf": scores[0].chi2(self.bins)[1],
         }
-        how = {"auc": self.error_source, "chi2_output": "noncentral χ²", "overlap_output": self.error_source}
+        how = {"chi2_output": "noncentral χ²", "js_network": "null of mixed rows and spread of the test rows"}
         return tuple(
             Estimate(name, self.view.name, *values[name], *floors[name],
                      worse="lower" if name == "overlap_output" else "higher",
-                     how=f"error: {how[name]}; floor: {source}", details=details)
+                     how=f"error: {how.get(name, self.error_source)}; floor: {source}", details=details)
             for name in values
         )
 
@@ -133,14 +148,18 @@ class Classifier:
     def numbers(self, scores: tuple[Scores, ...], seed: int) -> dict[str, tuple[float, float]]:
         """Value and error of every quantity, averaged over the trainings."""
         auc_error, overlap_error = self.single_errors(scores[0], seed)
+        auc = self.mean(auc_error, [entry.auc() for entry in scores])
+        if self.kind in NETWORKS:
+            replicas = [self.replicas, *[0] * (len(scores) - 1)]  # the error is that of one training
+            js = [divergence(entry, number, numpy_stream(seed, "judging/divergence", turn))
+                  for turn, (entry, number) in enumerate(zip(scores, replicas, strict=True))]
+            return {"auc_network": auc, "js_network": self.mean(js[0][1], [value for value, _ in js])}
         chi2 = [entry.chi2(self.bins) for entry in scores]
         chi2_value = float(np.mean([value for value, _ in chi2]))
-        auc = [entry.auc() for entry in scores]
-        overlap = [entry.overlap(self.bins) for entry in scores]
         return {
-            "auc": (float(np.mean(auc)), self.mean_error(auc_error, auc)),
+            "auc": auc,
             "chi2_output": (chi2_value, chi2_error(chi2_value, chi2[0][1])),
-            "overlap_output": (float(np.mean(overlap)), self.mean_error(overlap_error, overlap)),
+            "overlap_output": self.mean(overlap_error, [entry.overlap(self.bins) for entry in scores]),
         }
 
     def single_errors(self, scores: Scores, seed: int) -> tuple[float, float]:
@@ -150,16 +169,22 @@ class Classifier:
         auc, overlap = scores.bootstrap(self.bins, self.replicas, numpy_stream(seed, "judging/bootstrap"))
         return float(auc.std()), float(overlap.std())
 
-    def mean_error(self, single: float, values: list[float]) -> float:
-        """Error of a mean over trainings on the same rows.
+    def mean(self, single: float, values: Sequence[float]) -> tuple[float, float]:
+        """Mean over trainings on the same rows, and its error from that of one.
 
         With variance e² of one training and s² between r trainings on fresh halves, their mean has
         e² − s²(1 − 1/r): averaging removes only what differs between halvings. Folds use every pair of rows
         twice: where the samples agree, k of them have 2/k of one fold's variance.
         """
-        count = len(values)
+        count, mean = len(values), float(np.mean(values))
         if self.folds or count == 1:
-            return single * math.sqrt(2 / count if self.folds else 1)
+            return mean, single * math.sqrt(2 / count if self.folds else 1)
         between = float(np.var(values, ddof=1))
         least = max(single**2, between) / count
-        return math.sqrt(max(single**2 - between * (1 - 1 / count), least))
+        return mean, math.sqrt(max(single**2 - between * (1 - 1 / count), least))
+
+
+def trial(kind: Kind, real: Sample, fake: Sample, tested: NDArray[np.bool_], seed: int) -> Trial:
+    """Train on the rows that are not marked, score those that are."""
+    held, drawn = real.rows(tested), fake.rows(tested)
+    return Trial(score(train(kind, real.rows(~tested), fake.rows(~tested), seed), held, drawn), held, drawn)

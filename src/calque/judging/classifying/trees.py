@@ -13,8 +13,9 @@ from calque.extras import need
 from calque.judging.classifying.scores import Scores
 from calque.judging.samples import Sample
 
-Kind = Literal["fast", "note"]
-KINDS = ("fast", "note")
+Kind = Literal["fast", "note", "network", "calochallenge"]
+KINDS: tuple[Kind, ...] = ("fast", "note", "network", "calochallenge")
+NETWORKS = ("network", "calochallenge")
 MOST_BINS = 255  # what scikit-learn's histogram trees can hold
 
 
@@ -50,15 +51,17 @@ class BinnedTrees:
                         axis=1).astype(np.float64)
 
 
-def bin_edges(column: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Upper edges of at most 255 bins: one per value where they are few, else equal weight in each."""
+def bin_edges(
+    column: NDArray[np.float64], weights: NDArray[np.float64], most: int = MOST_BINS
+) -> NDArray[np.float64]:
+    """Upper edges of at most so many bins: one per value where they are few, else equal weight in each."""
     order = np.argsort(column)
     ordered = column[order]
     distinct = ordered[np.flatnonzero(np.diff(ordered, prepend=-np.inf))]
-    if len(distinct) <= MOST_BINS:
+    if len(distinct) <= most:
         return distinct[:-1]
     cumulative = np.cumsum(weights[order])
-    wanted = cumulative[-1] * np.arange(1, MOST_BINS) / MOST_BINS
+    wanted = cumulative[-1] * np.arange(1, most) / most
     return np.unique(ordered[np.minimum(np.searchsorted(cumulative, wanted), len(ordered) - 1)])
 
 
@@ -69,10 +72,14 @@ def train(kind: Kind, real: Sample, fake: Sample, seed: int) -> Any:
 
 
 def untrained(kind: Kind, seed: int) -> Any:
-    """Make a classifier of this kind."""
+    """Make a classifier of this kind: `fit(values, labels, sample_weight)`, `predict_proba(values)`."""
     state = seed % 2**32
     if kind == "fast":
         return BinnedTrees(state)
+    if kind in NETWORKS:
+        from calque.judging.classifying.network import CALOCHALLENGE, QUICK, Network
+
+        return Network(seed, CALOCHALLENGE if kind == "calochallenge" else QUICK)
     from sklearn.ensemble import GradientBoostingClassifier
 
     return GradientBoostingClassifier(n_estimators=100, learning_rate=0.1, max_depth=4, random_state=state)
