@@ -28,6 +28,10 @@ class Trial:
     real: Sample
     fake: Sample
 
+    def rows(self, real: NDArray[np.intp], fake: NDArray[np.intp]) -> Trial:
+        """Keep rows by index."""
+        return Trial(self.scores.rows(real, fake), self.real.rows(real), self.fake.rows(fake))
+
 
 @dataclass(frozen=True)
 class Judgement:

@@ -19,6 +19,10 @@ class Scores:
     real_weights: Numbers
     fake_weights: Numbers
 
+    def rows(self, real: NDArray[np.intp], fake: NDArray[np.intp]) -> Scores:
+        """Keep rows by index."""
+        return Scores(self.real[real], self.fake[fake], self.real_weights[real], self.fake_weights[fake])
+
     def auc(self) -> float:
         """Probability that a real row scores above a generated one, ties counting half; exact."""
         above, _ = placements(self)
