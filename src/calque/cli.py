@@ -78,7 +78,7 @@ def fit(toml: Toml, settings: Settings = [], out: Out = None, resume: Resume = F
 
 @app.command()
 def judge(
-    samples: Annotated[list[str], typer.Argument(help="run folders; or two files: the real events, the generated ones")],
+    samples: Annotated[list[str], typer.Argument(help="run folders; or two files: real and generated events")],
     quick: Annotated[bool, typer.Option("--quick", help="boosted trees, columns and slices only")] = False,
     measures: Annotated[str | None, typer.Option(help="some measures: trees,columns,fpd")] = None,
     full: Annotated[bool, typer.Option("--full", help="show every column of every measure")] = False,
@@ -86,7 +86,7 @@ def judge(
     columns: Annotated[str | None, typer.Option(help="of two files: columns to compare: px,py,pz")] = None,
     weight: Annotated[str | None, typer.Option(help="of two files: the column that weighs the events")] = None,
     where: Annotated[str | None, typer.Option(help="of two files: a condition on rows: pz > 10")] = None,
-    train: Annotated[str | None, typer.Option(help="of two files: the rows of the training, to test for copies")] = None,
+    train: Annotated[str | None, typer.Option(help="of two files: rows of the training, to test for copies")] = None,
     context: Annotated[str | None, typer.Option(help="of two files: columns the generator was given: id")] = None,
     out: Annotated[str, typer.Option("--out", "-o", help="of two files: folder for report, page and plots")] = "judged",
 ) -> None:

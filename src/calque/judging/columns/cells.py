@@ -96,26 +96,29 @@ def normalised(share: Numbers, scale: Numbers, replicas: int, generator: np.rand
     return np.asarray(drawn / drawn.sum(axis=-1, keepdims=True))
 
 
-def fine_edges(real: Column, fake: Column) -> Numbers:
-    """Upper edges of cells that hold about equally much of both samples together, and ever less in the tails."""
+def mixed(real: Column, fake: Column) -> tuple[Numbers, Numbers]:
+    """Values of both samples in order, and the cumulative share of a mixture of equal parts of both."""
     values = np.concatenate([real.values, fake.values])
     weights = np.concatenate([np.abs(one.weights) / np.abs(one.weights).sum() for one in (real, fake)])
     order = np.argsort(values)
-    cumulative = np.cumsum(weights[order]) / weights.sum()
+    return values[order], np.cumsum(weights[order]) / 2
+
+
+def fine_edges(real: Column, fake: Column) -> Numbers:
+    """Upper edges of cells that hold about equally much of both samples together, and ever less in the tails."""
+    values, cumulative = mixed(real, fake)
     tail = np.geomspace(1 / len(values), 0.01, TAIL)
     levels = np.concatenate([np.arange(1, BULK) / BULK, tail, 1 - tail])
-    places = np.minimum(np.searchsorted(cumulative, levels), len(values) - 1)
-    return np.unique(values[order][places])
+    return np.unique(values[np.minimum(np.searchsorted(cumulative, levels), len(values) - 1)])
 
 
 def bin_edges(real: Column, fake: Column, bins: int) -> Numbers:
-    """Upper edges of at most `bins` bins of equal real weight, each with some 20 effective events of either sample."""
+    """Upper edges of at most `bins` bins of equal weight of both together, each worth some 20 effective events."""
     count = int(np.clip(min(real.effective, fake.effective) / LEAST_EVENTS, 2, bins))
-    order = np.argsort(real.values)
-    cumulative = np.cumsum(np.abs(real.weights)[order])
-    places = np.searchsorted(cumulative, cumulative[-1] * np.arange(1, count) / count)
-    edges = np.unique(real.values[order][np.minimum(places, len(order) - 1)])
-    return np.asarray(edges[edges < real.values.max()])
+    values, cumulative = mixed(real, fake)
+    places = np.searchsorted(cumulative, np.arange(1, count) / count - 1e-12)
+    edges = np.unique(values[np.minimum(places, len(values) - 1)])
+    return np.asarray(edges[edges < values[-1]])
 
 
 def exact_shares(real: Column, fake: Column, edges: Numbers) -> Shares:

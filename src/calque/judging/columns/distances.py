@@ -13,8 +13,8 @@ from calque.judging.columns.cells import Shares
 
 Numbers = NDArray[np.float64]
 
-TAIL_SHARE = 0.0005  # the quantile compared in a tail
-TAIL_EVENTS = 20.0  # effective events that have to lie beyond it
+TAIL_SHARE = 0.001  # the outermost share that is compared
+TAIL_EVENTS = 20.0  # effective events that have to lie in it
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def wasserstein(shares: Shares) -> Numbers:
 
 
 def chi2(shares: Shares) -> Numbers:
-    """Σ (p − q)² / (σp² + σq²) / ndf over bins of equal real weight, ndf = bins − 1."""
+    """Σ (p − q)² / (σp² + σq²) / ndf over bins of equal weight of both together, ndf = bins − 1."""
     real, fake = shares.histograms()
     real_variance, fake_variance = shares.variances()
     variance = real_variance + fake_variance
@@ -51,7 +51,7 @@ def chi2(shares: Shares) -> Numbers:
 def kullback_leibler(shares: Shares) -> Numbers:
     """Σ p log(p / q), nats, same bins; an empty generated bin counts half an event (Kullback and Leibler 1951)."""
     real, fake = shares.histograms()
-    half = 0.5 * np.mean(shares.fake_scale)
+    half = 0.5 * np.mean(shares.fake @ shares.fake_scale)
     held = np.maximum(fake, half)
     return relative_entropy(real, held / held.sum(axis=-1, keepdims=True))
 
@@ -72,31 +72,41 @@ def separation(shares: Shares) -> Numbers:
 
 
 def tail_low(shares: Shares) -> Numbers:
-    """Distance of a low quantile from the real median, generated over real."""
-    return tail(shares, tail_share(shares))
+    """Mean distance of the lowest rows from the real median, generated over real."""
+    return outermost(shares, shares.position, shares.real, shares.fake)
 
 
 def tail_high(shares: Shares) -> Numbers:
-    """Distance of a high quantile from the real median, generated over real."""
-    return tail(shares, 1 - tail_share(shares))
+    """Mean distance of the highest rows from the real median, generated over real."""
+    return outermost(shares, shares.position[::-1], shares.real[..., ::-1], shares.fake[..., ::-1])
+
+
+def outermost(shares: Shares, position: Numbers, real: Numbers, fake: Numbers) -> Numbers:
+    """Ratio of the mean quantiles beyond a share p: (∫ Q_fake − pM) / (∫ Q_real − pM) with the real median M.
+
+    Cells come from the outside inwards. NaN where the real tail does not leave the median.
+    """
+    level = tail_share(shares)
+    middle = median(shares.position, shares.real)
+    ours, theirs = (mean_within(position, sample, level) - middle for sample in (real, fake))
+    return np.divide(theirs, ours, out=np.full_like(ours, np.nan), where=ours != 0)
 
 
 def tail_share(shares: Shares) -> float:
-    """Share beyond the quantile: 0.05 %, or what twenty effective events of the smaller sample are."""
-    return max(TAIL_SHARE, TAIL_EVENTS * float(max(np.mean(shares.real_scale), np.mean(shares.fake_scale))))
+    """Share of the outermost rows: 0.1 %, or what twenty effective events of the smaller sample are."""
+    return max(TAIL_SHARE, TAIL_EVENTS * max(float(np.mean(sample @ scale)) for sample, scale in (
+        (shares.real, shares.real_scale), (shares.fake, shares.fake_scale))))
 
 
-def tail(shares: Shares, level: float) -> Numbers:
-    """(Q_fake − M) / (Q_real − M) with the real median M; NaN where the quantile is the median."""
-    middle = quantile(shares.position, shares.real, 0.5)
-    real, fake = (quantile(shares.position, sample, level) - middle for sample in (shares.real, shares.fake))
-    return np.divide(fake, real, out=np.full_like(real, np.nan), where=real != 0)
+def mean_within(position: Numbers, shares: Numbers, level: float) -> Numbers:
+    """Mean position of the first cells that hold a share `level`."""
+    before = np.cumsum(shares, axis=-1) - shares
+    return np.asarray(np.clip(level - before, 0, shares) @ position / level)
 
 
-def quantile(position: Numbers, shares: Numbers, level: float) -> Numbers:
-    """Position of the first cell at which the cumulative share reaches the level."""
-    reached = np.cumsum(shares, axis=-1) >= level - 1e-12
-    return np.asarray(position[np.argmax(reached, axis=-1)])
+def median(position: Numbers, shares: Numbers) -> Numbers:
+    """Position of the first cell at which half of the weight is reached."""
+    return np.asarray(position[np.argmax(np.cumsum(shares, axis=-1) >= 0.5 - 1e-12, axis=-1)])
 
 
 def relative_entropy(first: Numbers, second: Numbers) -> Numbers:
