@@ -69,8 +69,18 @@ class FrechetPhysicsDistance:
         known = Moments.of(rows, blocks, seed)
         distance = partial(extrapolated, parts=parts(least, first.values.shape[1]))
         plain = float(apart(*(one.joined(np.ones((1, len(one)))) for one in held))[0])
-        return (estimate("fpd", self.view.name, distance, held[0], held[1], known, self.replicas, seed,
+        replicas = affordable(self.replicas, first.values.shape[1])
+        return (estimate("fpd", self.view.name, distance, held[0], held[1], known, replicas, seed,
                          plain=plain, parts=len(distance.keywords["parts"])),)
+
+
+def affordable(replicas: int, columns: int) -> int:
+    """Fewer replicas for very many columns, whose matrices' roots cost the third power, but never below twenty.
+
+    >>> affordable(200, 6), affordable(200, 50), affordable(200, 289)
+    (200, 102, 20)
+    """
+    return max(min(replicas, int(replicas * (40 / columns) ** 3)), 20)
 
 
 def parts(events: float, columns: int) -> tuple[int, ...]:

@@ -132,8 +132,11 @@ def of_pairs(first: Rows, second: Rows, drawn: Index, drawn_too: Index) -> Numbe
 
 
 def unbiasing(rows: Rows, shares: Numbers, own: Numbers) -> Numbers:
-    """What to add to a mean (R,) over all pairs for one over pairs of different draws."""
-    whole = quadratic(polynomial, rows.values, shares)
+    """What to add to a mean (R,) over all pairs for one over pairs of different draws.
+
+    The mean over all pairs itself enters with 1/N only, so that of the mean replica does for all replicas.
+    """
+    whole = quadratic(polynomial, rows.values, shares.mean(axis=1, keepdims=True))
     diagonal = horner(np.square(rows.values).mean(axis=1)) @ own
     left = own.sum(axis=0)
     return np.asarray((left * whole - diagonal) / (1 - left))
