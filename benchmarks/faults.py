@@ -1,0 +1,48 @@
+"""Which measure finds which fault: planted faults against every measure, side by side.
+
+    python benchmarks/faults.py [rows of each sample, default 100 000] [measures…]
+
+Prints, for every fault of tests/faults.py, the distance beyond the floor in standard deviations of the column or view
+that shows it best; those from 5 on are in bold. Two threads.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from faults import FAULTS, planted  # noqa: E402
+
+from calque.judging import Report, judge_tables  # noqa: E402
+from calque.judging.catalogue import CATALOGUE  # noqa: E402
+
+
+def best(report: Report) -> dict[str, float]:
+    """The farthest estimate of each measure."""
+    found: dict[str, float] = {}
+    for estimate in report.estimates:
+        if math.isfinite(estimate.excess):
+            found[estimate.measure] = max(found.get(estimate.measure, -math.inf), estimate.excess)
+    return found
+
+
+def main() -> None:
+    rows = int(float(sys.argv[1])) if len(sys.argv) > 1 else 100_000
+    measures = sys.argv[2:] or list(CATALOGUE)
+    table = {}
+    for name in FAULTS:
+        real, fake, train = planted(name, rows, seed=1)
+        table[name] = best(judge_tables(real, fake, train=train, measures=measures, context=("q",), threads=2))
+        print(f"{name}: done", file=sys.stderr)
+    names = list(dict.fromkeys(measure for found in table.values() for measure in found))
+    print(f"| {rows} rows | {' | '.join(table)} |\n|---|{'---|' * len(table)}")
+    for measure in names:
+        cells = [table[name].get(measure, math.nan) for name in table]
+        print(f"| `{measure}` | " + " | ".join(f"**{cell:.0f}**" if cell >= 5 else f"{cell:.1f}" for cell in cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
