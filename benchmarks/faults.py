@@ -14,10 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from faults import FAULTS, planted  # noqa: E402
+from faults import FAULTS, planted
 
-from calque.judging import Report, judge_tables  # noqa: E402
-from calque.judging.catalogue import CATALOGUE  # noqa: E402
+from calque.judging import Report, judge_tables
+from calque.judging.catalogue import CATALOGUE
 
 
 def best(report: Report) -> dict[str, float]:
@@ -40,8 +40,14 @@ def main() -> None:
     names = list(dict.fromkeys(measure for found in table.values() for measure in found))
     print(f"| {rows} rows | {' | '.join(table)} |\n|---|{'---|' * len(table)}")
     for measure in names:
-        cells = [table[name].get(measure, math.nan) for name in table]
-        print(f"| `{measure}` | " + " | ".join(f"**{cell:.0f}**" if cell >= 5 else f"{cell:.1f}" for cell in cells) + " |")
+        print(f"| `{measure}` | " + " | ".join(cell(found.get(measure, math.nan)) for found in table.values()) + " |")
+
+
+def cell(excess: float) -> str:
+    """What is certain in bold, what was not measured empty."""
+    if math.isnan(excess):
+        return ""
+    return f"**{excess:.0f}**" if excess >= 5 else f"{excess:.1f}"
 
 
 if __name__ == "__main__":

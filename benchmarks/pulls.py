@@ -3,7 +3,8 @@
     python benchmarks/pulls.py [resamplings, default 400] [rows of each sample, default 1000] [measures…]
 
 Each resampling draws three fresh samples (real, generated, training) of the planted-fault toy, one thread. The pull is
-(value − floor) / error, with the floor's own error where it is measured; the width has to be 1 ± 0.15. Prints mean and width of every measure, over all columns and views.
+(value − floor) / error, with the floor's own error where it is measured; the width has to be 1 ± 0.15. Prints mean and
+width of every measure, over all columns and views.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from faults import honest, table  # noqa: E402
+from faults import honest, table
 
-from calque.judging import judge_tables  # noqa: E402
-from calque.judging.catalogue import CATALOGUE  # noqa: E402
+from calque.judging import judge_tables
+from calque.judging.catalogue import CATALOGUE
 
 COLUMNS = ("px", "pz", "z", "q", "t")
 

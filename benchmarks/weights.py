@@ -56,7 +56,8 @@ def mean_momentum(table: Table) -> float:
 
 def compare(real: Table, train: Table, fake: Table, seed: int) -> Estimate:
     """AUC of generated against real rows, with its floor."""
-    return judge_tables(real, fake, train=train, views=["raw"], measures="trees", repeats=4, threads=1, seed=seed)["auc_raw"]
+    report = judge_tables(real, fake, train=train, views=["raw"], measures="trees", repeats=4, threads=1, seed=seed)
+    return report["auc_raw"]
 
 
 def measure(config: Config, line: Line, seed: int) -> None:

@@ -268,6 +268,7 @@ def load_config_of(folder: Path) -> Config:
     ({"optimiser": {"name": "adamm"}}, "fit.optimiser.name = 'adamm'"),
     ({"batch": 10_000}, "1800 training rows are fewer than a batch of 10000; lower fit.batch"),
     ({"device": "tpu"}, "no device 'tpu' here"),
+    ({"watch": "kss"}, r"no measure 'kss' to watch \(fit.measures\); nearest: ks"),
     ({"kind": "gan", "model": {}, "watch": "log_prob"}, "kind 'gan' has no density to watch"),
     ({"kind": "gan", "model": {"output": "tanh"}}, r"go from -\S+ to \S+, but .* in \[-1, 1\]; .*'minmax \*"),
     ({"kind": "vae", "model": {"likelihood": "bernoulli"}}, r"in \[0, 1\]; .*fit.model.likelihood = .gaussian."),
@@ -278,6 +279,36 @@ def load_config_of(folder: Path) -> Config:
 def test_a_wrong_setting_is_one_clear_line(data: Data, settings: dict[str, Any], message: str) -> None:
     with pytest.raises((ConfigError, DataError), match=message):
         fit(data, quiet=True, **settings)
+
+
+def test_the_measures_that_were_chosen_are_watched(muons: Table, tmp_path: Path) -> None:
+    measures = ["auc", "ks", "js", "sliced_wasserstein", "fpd", "energy", "correlation"]
+    run = small_fit(muons, tmp_path / "run", measures=measures, watch="ks", tensorboard=True, average=0.0)
+    assert [entry["step"] for entry in run.history] == [10, 20, 30]
+    for entry in run.history:
+        assert set(measures) | {"chi2", "overlap", "log_prob"} < set(entry)
+    best = min(run.history, key=lambda entry: entry["ks"])
+    assert run.provenance["best_step"] == best["step"]
+    shown = scalars(tmp_path / "run" / "tensorboard")
+    assert shown["ks"] == {entry["step"]: pytest.approx(entry["ks"]) for entry in run.history}
+    assert shown["log_prob"][30] == pytest.approx(run.history[-1]["log_prob"])
+
+
+def scalars(folder: Path) -> dict[str, dict[int, float]]:
+    """What TensorBoard itself reads."""
+    loaded = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator(str(folder))
+    loaded.Reload()
+    return {tag: {event.step: event.value for event in loaded.Scalars(tag)} for tag in loaded.Tags()["scalars"]}
+
+
+def test_what_is_watched_reacts_to_faults(muons: Table) -> None:
+    from calque.judging.watching import WATCHABLE, watched
+
+    train, judge = muons.without_weight().rows(slice(0, 1500)), muons.without_weight().rows(slice(1500, None))
+    wrong = train.with_columns({"pz": 1.5 * train["pz"], "px": train["px"] + 0.02 * train["pz"]})
+    right, seen = (watched(WATCHABLE, judge, fake, 1500) for fake in (train, wrong))
+    for name in WATCHABLE:
+        assert seen[name] > 1.5 * abs(right[name]), name
 
 
 def test_a_training_that_diverges_says_so_and_keeps_what_was_good(muons: Table, tmp_path: Path) -> None:

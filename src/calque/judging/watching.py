@@ -11,7 +11,7 @@ from calque.judging.measure import Measure
 from calque.judging.merit import figure_of_merit
 from calque.table import Table
 
-REPLICAS = 16  # only values are kept
+REPLICAS = 20  # only values are kept
 
 WATCHABLE: dict[str, Callable[[int], Measure]] = {
     "ks": lambda rows: Columns(distances=("ks",), replicas=REPLICAS),
