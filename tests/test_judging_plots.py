@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from calque.errors import DataError, FileError
 from calque.judging import judge_tables
 from calque.judging.drawing.binning import Binning
 from calque.judging.drawing.curves import curves
-from calque.judging.drawing.plots import save_plots
+from calque.judging.drawing.plots import draw_plots, save_plots
 from calque.table import Table
 
 HISTORY: list[dict[str, Any]] = [
@@ -41,11 +42,12 @@ def check(paths: list[Path]) -> None:
 
 def test_every_plot_is_made(tmp_path: Path) -> None:
     real, fake = sample(500, 1), sample(400, 2)
-    report = judge_tables(real, fake, repeats=1, replicas=5, threads=1)
+    report = judge_tables(real, fake, measures=["trees"], repeats=1, replicas=5, threads=1)
     paths = save_plots(report, real, fake, HISTORY, tmp_path / "new" / "plots")
     check(paths)
     names = {path.stem for path in paths}
-    assert names == {"column_px", "column_py", "pair_px_py", "classifier_raw", "classifier_derived", "curves"}
+    assert names == {"column_px", "column_py", "tails_px", "tails_py", "pair_px_py", "curves",
+                     *(f"{kind}_{name}" for kind in ("classifier", "roc") for name in report.judgements)}
     assert len(paths) == 2 * len(names) == len(list((tmp_path / "new" / "plots").iterdir()))
 
 
@@ -59,7 +61,7 @@ def test_hostile_names_and_odd_columns_are_drawn(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check(save_plots(None, real, real, [], tmp_path))
-    assert len(list(tmp_path.iterdir())) == 2 * (3 + 3)
+    assert len(list(tmp_path.iterdir())) == 2 * (3 + 3 + 3)
 
 
 @pytest.mark.parametrize("column", [
@@ -108,3 +110,32 @@ def test_nan_is_said(tmp_path: Path) -> None:
     bad = table({"px": np.array([np.nan, 1.0])})
     with pytest.raises(DataError, match="not finite"):
         save_plots(None, bad, bad, [], tmp_path)
+
+
+def test_the_same_plot_is_the_same_file() -> None:
+    real, fake = sample(300, 1), sample(300, 2)
+    first, second = (draw_plots(None, real, fake, HISTORY)[-1] for _ in range(2))
+    assert (first.svg, first.pdf, first.png) == (second.svg, second.pdf, second.png)
+
+
+def test_a_plot_says_what_it_shows() -> None:
+    real = table({"a": np.arange(1000.0), "b": np.arange(1000) % 2})
+    fake = table({"a": np.arange(1000.0) * 0.9, "b": np.arange(1000) % 2})
+    held = {plot.name: plot for plot in draw_plots(None, real, fake, HISTORY)}
+    assert "tails_b" not in held  # two values have no tails
+    assert "50.00" not in held["column_b"].alt
+    assert "2 bins from" in held["column_b"].alt
+    assert "between 1.00 and 1.00" in held["column_b"].alt
+    assert re.search("above 9.. lie 0.* % of the real and 0 % of the generated", held["tails_a"].alt)
+    assert "AUC from 1 at step 0 to 0.667 at step 4" in held["curves"].alt
+
+
+def test_the_numbers_of_a_plot_are_a_table() -> None:
+    real = table({"a": np.repeat([0.0, 1.0, 2.0], [1, 2, 1]), "b": np.array([0.0, 0.0, 1.0, 1.0])})
+    held = {plot.name: plot.data.table() for plot in draw_plots(None, real, real)}
+    assert held["column_a"]["real"].tolist() == [0.25, 0.5, 0.25]
+    assert held["column_a"]["a from"].tolist() == [-0.5, 0.5, 1.5]
+    pair = held["pair_a_b"]
+    assert len({len(column) for column in pair.values()}) == 1
+    at = [(low, below) for low, below, share in zip(pair["a from"], pair["b from"], pair["real"], strict=True) if share]
+    assert at == [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (1.5, 0.5)]

@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from calque.judging.drawing.paper import LINES, QUIET, figure, safe_label
+import numpy as np
+
+from calque.judging.drawing.paper import LINES, QUIET, figure, label_powers, safe_label
+from calque.judging.drawing.plot import Data, Plot, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,13 +20,21 @@ IDEAL = {"auc": 0.5, "chi2": 1.0, "overlap": 1.0}
 NOT_LOSSES = {"step", "auc_error", "seconds", "time", "rate", "epoch"}
 
 
-def curves(history: Sequence[Mapping[str, Any]]) -> Figure | None:
+def curves(history: Sequence[Mapping[str, Any]]) -> Plot | None:
     """Draw what a history of dictionaries with a "step" holds; every other number is a loss. None if nothing."""
     panels = [[key] for key in MERITS if points(history, key)[0]]
-    losses = [key for key in numbers(history) if key not in MERITS and key not in NOT_LOSSES]
+    losses = [key for key in numbers(history)
+              if key not in MERITS and key not in NOT_LOSSES and points(history, key)[0]]
     panels += [losses] if losses else []
     if not panels:
         return None
+    keys = [key for panel in panels for key in panel]
+    return Plot("curves", "Training", "training", stack(history, panels), in_words(history, keys),
+                in_numbers(history, keys))
+
+
+def stack(history: Sequence[Mapping[str, Any]], panels: Sequence[Sequence[str]]) -> Figure:
+    """Draw one panel below another."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     made = figure(7.2, 0.9 + 2.0 * len(panels))
@@ -39,15 +50,34 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Figure | None:
     return made
 
 
+def in_words(history: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
+    """Say how every curve begins and ends."""
+    told = []
+    for key in keys:
+        steps, values = points(history, key)
+        told.append(f"{MERITS.get(key, key)} from {number(values[0])} at step {steps[0]:.0f} "
+                    f"to {number(values[-1])} at step {steps[-1]:.0f}")
+    return "Training: " + "; ".join(told)
+
+
+def in_numbers(history: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Data:
+    """Give the curves as columns over all their steps; NaN where a number was not taken."""
+    taken = {key: dict(zip(*points(history, key), strict=True)) for key in keys}
+    steps = sorted({step for values in taken.values() for step in values})
+    columns = {key: np.array([values.get(step, math.nan) for step in steps]) for key, values in taken.items()}
+    return Data("points", {"step": np.array(steps)}, columns)
+
+
 def draw(axes: Axes, history: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> None:
-    """Draw one panel; χ² falls over decades, so its scale is logarithmic."""
+    """Draw one panel; where χ² falls over decades, its scale is logarithmic."""
     for key, colour in zip(keys, (LINES * len(keys))[: len(keys)], strict=True):
         steps, values = points(history, key)
         axes.plot(steps, values, color=colour, linewidth=1.5, marker="o" if len(steps) < 60 else None, markersize=3.2,
                   label=safe_label(key))
     name = keys[0]
-    if name == "chi2" and min(values) > 0:
+    if name == "chi2" and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
+        label_powers(axes.yaxis)
     if name in IDEAL:
         axes.axhline(IDEAL[name], color=QUIET, linewidth=1, linestyle=":")
     axes.set_ylabel(MERITS.get(name, "loss"))

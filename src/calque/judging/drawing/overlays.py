@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calque.judging.drawing.binning import Binning, outside
-from calque.judging.drawing.paper import FAKE, QUIET, REAL, entitle, figure, label_axis
+from calque.judging.drawing.paper import FAKE, QUIET, REAL, entitle, figure, label_axis, label_plainly, label_powers
+from calque.judging.drawing.plot import Data, Numbers, number
 
 if TYPE_CHECKING:
     import hist
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STEEP = 100.0  # ratio of the tallest to the lowest bin from which the scale is logarithmic
+LEAST_SHARE = 0.01  # of the events in a bin whose ratio is told in words
 
 
 def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Binning) -> Figure:
@@ -24,7 +26,7 @@ def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Bin
     upper, lower = made.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     made.subplots_adjust(left=0.145, right=0.965, top=0.965, bottom=0.125, hspace=0.06)
     draw_shares(upper, real, fake)
-    draw_ratio(lower, real, fake)
+    draw_ratio(lower, real.axes[0].edges, overlay_ratio(real, fake))
     entitle(upper)
     entitle(lower)
     lower.set_xlim(binning.edges[0], binning.edges[-1])
@@ -35,22 +37,19 @@ def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Bin
 
 def draw_shares(axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any]) -> None:
     """Draw both histograms; logarithmic where they span two orders of magnitude."""
-    import mplhep
-
-    mplhep.histplot(fake, ax=axes, histtype="step", edges=False, yerr=False, color=FAKE, linewidth=1.6,
-                    label="generated", flow="none")
-    band(axes, fake.axes[0].edges, fake.values(), np.sqrt(fake.variances()), FAKE)
-    mplhep.histplot(real, ax=axes, histtype="errorbar", yerr=np.sqrt(real.variances()), color=REAL, markersize=4.5,
-                    elinewidth=1.0, label="real", flow="none")
+    edges = fake.axes[0].edges
+    error = np.sqrt(fake.variances())
+    band(axes, edges, fake.values() - error, fake.values() + error, FAKE)
+    axes.stairs(fake.values(), edges, baseline=None, color=FAKE, linewidth=1.6, label="generated")
+    points(axes, middles(edges), real.values(), np.sqrt(real.variances()), REAL, 4.5, "real")
     set_share_scale(axes, np.concatenate([real.values(), fake.values()]))
-    axes.set_xlabel("")
     axes.set_ylabel("share of events per bin")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], loc="upper right", title=outside_note(real, fake), title_fontsize=10,
                 alignment="right")
 
 
-def set_share_scale(axes: Axes, contents: NDArray[np.float64]) -> None:
+def set_share_scale(axes: Axes, contents: Numbers) -> None:
     """Leave room for the legend above the tallest bin, on either scale."""
     filled = contents[contents > 0]
     low, high = float(filled.min()), float(filled.max())
@@ -58,6 +57,7 @@ def set_share_scale(axes: Axes, contents: NDArray[np.float64]) -> None:
         axes.set_yscale("log")
         low = max(low, high * 1e-7) / 2
         axes.set_ylim(low, high * (high / low) ** 0.42)
+        label_powers(axes.yaxis)
     else:
         axes.set_ylim(0, 1.38 * high)
 
@@ -70,32 +70,85 @@ def outside_note(real: hist.Hist[Any], fake: hist.Hist[Any]) -> str | None:
     return f"beyond the axis: {100 * shares[0]:.2g} % real, {100 * shares[1]:.2g} % generated"
 
 
-def draw_ratio(axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any]) -> None:
+@dataclass(frozen=True)
+class Ratio:
+    """Generated over real in every bin, with the generated error; `spread` is the real one. NaN without real events."""
+
+    value: Numbers
+    error: Numbers
+    spread: Numbers
+
+    @classmethod
+    def of(cls, real: Numbers, real_error: Numbers, fake: Numbers, fake_error: Numbers) -> Ratio:
+        """Divide."""
+        divisor = np.where(real > 0, real, np.nan)
+        return cls(fake / divisor, fake_error / divisor, real_error / divisor)
+
+
+def draw_ratio(axes: Axes, edges: Numbers, ratio: Ratio, reach: float | None = None) -> None:
     """Draw generated / real with the generated error, the real error as a band; triangles lie beyond the axis."""
-    edges, known = real.axes[0].edges, real.values() > 0
-    divisor = np.where(known, real.values(), np.nan)
-    ratio, error = fake.values() / divisor, np.sqrt(fake.variances()) / divisor
-    spread = np.sqrt(real.variances()) / divisor
-    centres, reach = (edges[1:] + edges[:-1]) / 2, ratio_reach(ratio, np.hypot(error, spread))
+    centres = middles(edges)
+    reach = reach or ratio_reach(ratio.value, np.hypot(ratio.error, ratio.spread))
     axes.axhline(1, color=QUIET, linewidth=1)
-    band(axes, edges, np.ones_like(ratio), np.nan_to_num(spread), QUIET)
-    axes.errorbar(centres, ratio, yerr=error, fmt="o", color=FAKE, markersize=3.8, elinewidth=1.0)
-    for beyond, marker, side in ((ratio > 1 + reach, "^", 1), (ratio < 1 - reach, "v", -1)):
+    spread = np.nan_to_num(ratio.spread)
+    band(axes, edges, 1 - spread, 1 + spread, QUIET)
+    points(axes, centres, ratio.value, ratio.error, FAKE, 3.8)
+    for beyond, marker, side in ((ratio.value > 1 + reach, "^", 1), (ratio.value < 1 - reach, "v", -1)):
         place = np.full(int(beyond.sum()), 1 + 0.92 * side * reach)
         axes.plot(centres[beyond], place, marker, color=FAKE, markersize=4.5)
     axes.set_ylim(1 - reach, 1 + reach)
     axes.set_ylabel("gen. / real", loc="center")
+    label_plainly(axes.yaxis)
 
 
-def ratio_reach(ratio: NDArray[np.float64], error: NDArray[np.float64]) -> float:
+def ratio_reach(ratio: Numbers, error: Numbers) -> float:
     """Half height of the ratio's axis: what most well-known bins need, between 0.2 and 1."""
     useful = np.abs(ratio - 1)[np.isfinite(ratio) & (error < 0.5)]
     needed = float(np.quantile(useful, 0.9)) if len(useful) else 1.0
     return next((reach for reach in (0.19, 0.49) if 1.2 * needed < reach), 0.99)
 
 
-def band(axes: Axes, edges: NDArray[np.float64], middle: NDArray[np.float64], half: NDArray[np.float64],
-         colour: str) -> None:
-    """Draw a stepped band of one standard deviation around a histogram."""
-    low, high = (np.append(values, values[-1]) for values in (middle - half, middle + half))
-    axes.fill_between(edges, low, high, step="post", color=colour, alpha=0.25, linewidth=0)
+def points(axes: Axes, places: Numbers, values: Numbers, errors: Numbers, colour: str, size: float,
+           label: str | None = None) -> None:
+    """Draw points with error bars: one broken line, which costs a tenth of as many bars."""
+    gap = np.full_like(values, np.nan)
+    bars = np.stack([values - errors, values + errors, gap]).T.ravel()
+    axes.plot(np.repeat(places, 3), bars, color=colour, linewidth=1.0)
+    axes.plot(places, values, "o", color=colour, markersize=size, label=label)
+
+
+def band(axes: Axes, edges: Numbers, low: Numbers, high: Numbers, colour: str) -> None:
+    """Fill between two histograms."""
+    axes.stairs(high, edges, baseline=low, fill=True, color=colour, alpha=0.25, linewidth=0)
+
+
+def middles(edges: Numbers) -> Numbers:
+    """Centres of bins."""
+    return np.asarray((edges[1:] + edges[:-1]) / 2)
+
+
+def in_words(real: hist.Hist[Any], fake: hist.Hist[Any], label: str) -> str:
+    """Say what an overlay shows: bins, range, and how far the ratio goes where events are."""
+    edges, ratio = real.axes[0].edges, overlay_ratio(real, fake).value
+    known = (real.values() > LEAST_SHARE) & np.isfinite(ratio)
+    span = f"{label}: {len(ratio)} bins from {number(edges[0])} to {number(edges[-1])}"
+    if not known.any():
+        return span
+    low, high = ratio[known].min(), ratio[known].max()
+    return (f"{span}; generated over real between {low:.2f} and {high:.2f} in bins with more than "
+            f"{100 * LEAST_SHARE:g} % of the events")
+
+
+def overlay_ratio(real: hist.Hist[Any], fake: hist.Hist[Any]) -> Ratio:
+    """Ratio of two histograms."""
+    return Ratio.of(real.values(), np.sqrt(real.variances()), fake.values(), np.sqrt(fake.variances()))
+
+
+def in_numbers(real: hist.Hist[Any], fake: hist.Hist[Any], label: str) -> Data:
+    """Give the bins of an overlay as columns."""
+    ratio = overlay_ratio(real, fake)
+    return Data("bins", {label: real.axes[0].edges}, {
+        "real": real.values(), "real_error": np.sqrt(real.variances()),
+        "generated": fake.values(), "generated_error": np.sqrt(fake.variances()),
+        "ratio": ratio.value, "ratio_error": np.hypot(ratio.error, ratio.value * ratio.spread),
+    })

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.judging.drawing.binning import Binning
-from calque.judging.drawing.paper import entitle, figure, label_axis
+from calque.judging.drawing.paper import FIELD, entitle, figure, label_axis, label_plainly, label_powers
+from calque.judging.drawing.plot import Data
 
 if TYPE_CHECKING:
     import hist
@@ -48,7 +49,9 @@ def pair(
     colour_bar(made, panels[2], image, "standard deviations")
     for axes in panels:
         label_axis(axes, "x", labels[0], binnings[0])
-        axes.tick_params(labelleft=axes is first)
+        axes.tick_params(labelleft=axes is first, direction="out", top=False, right=False)
+        axes.minorticks_off()
+        axes.set_facecolor(FIELD)
     label_axis(first, "y", labels[1], binnings[1])
     return made
 
@@ -65,6 +68,8 @@ def colour_bar(made: Figure, axes: Axes, image: Any, label: str) -> None:
     entitle(beside)
     bar = made.colorbar(image, cax=beside)
     bar.set_label(label, loc="top", fontsize=11)
+    (label_powers if beside.get_yscale() == "log" else label_plainly)(beside.yaxis)
+    beside.minorticks_off()
     beside.tick_params(labelsize=10, which="both", direction="out", left=False)
 
 
@@ -80,9 +85,26 @@ def shared_scale(real: NDArray[np.float64], fake: NDArray[np.float64]) -> Any:
     return LogNorm(lowest, highest) if highest > 20 * lowest else Normalize(0, highest)
 
 
-def pull(real: hist.Hist[Any], fake: hist.Hist[Any]) -> NDArray[np.float64]:
+def pull(real: hist.Hist[Any], fake: hist.Hist[Any]) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]:
     """Difference in standard deviations; blank where neither sample has events."""
     variance = real.variances() + fake.variances()
     difference = fake.values() - real.values()
     filled = variance > 0
     return np.ma.masked_where(~filled, difference / np.sqrt(np.where(filled, variance, 1)))
+
+
+def in_words(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> str:
+    """Say how far two columns differ: how many cells by more than three standard deviations, and χ² per cell."""
+    pulls = pull(real, fake).compressed()
+    chi2, beyond = (np.mean(pulls**2), np.sum(np.abs(pulls) > 3)) if len(pulls) else (0.0, 0)
+    return (f"{labels[0]} and {labels[1]}, real beside generated: {beyond} of {len(pulls)} filled cells differ by more "
+            f"than 3 standard deviations; mean squared pull {chi2:.2f}")
+
+
+def in_numbers(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> Data:
+    """Give the cells as columns; a pull where neither sample has events is NaN."""
+    first, second = labels if labels[0] != labels[1] else (f"{labels[0]} (1)", f"{labels[1]} (2)")
+    return Data("cells", {first: real.axes[0].edges, second: real.axes[1].edges}, {
+        "real": real.values().ravel(), "generated": fake.values().ravel(),
+        "pull": pull(real, fake).filled(np.nan).ravel(),
+    })

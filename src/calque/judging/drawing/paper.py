@@ -1,24 +1,24 @@
-"""What every plot shares: style, safe labels, and files that are complete or absent."""
+"""What every plot shares: style and safe labels."""
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-from calque.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from calque.judging.drawing.binning import Binning
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 REAL, FAKE, QUIET = "#000000", "#D55E00", "#6E6E6E"  # black against Okabe and Ito's vermilion
+FIELD = "#fefefe"  # behind a map of colours, which stays light on a dark page
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LONGEST_LABEL = 32
 MOST_NAMED = 8  # so many values are all named on an axis
@@ -31,7 +31,8 @@ STYLE: dict[str, Any] = {
     "axes.formatter.limits": (-3, 4), "mathtext.fontset": "dejavusans", "mathtext.default": "regular",
     "xtick.major.size": 6, "xtick.minor.size": 3, "ytick.major.size": 6, "ytick.minor.size": 3,
     "xtick.major.width": 1.0, "ytick.major.width": 1.0, "legend.handlelength": 1.6,
-    "legend.borderaxespad": 0.8, "pdf.fonttype": 42, "savefig.dpi": 130, "figure.dpi": 130,
+    "legend.borderaxespad": 0.8, "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "calque",
+    "savefig.dpi": 130, "figure.dpi": 130,
 }
 
 
@@ -73,14 +74,30 @@ def label_axis(axes: Axes, side: Literal["x", "y"], label: str, binning: Binning
     axis.set_major_formatter(lambda value, _: f"{value / 10.0**power:.6g}".replace("-", "−"))
 
 
-def save(made: Figure, folder: Path, name: str) -> list[Path]:
-    """Save as PNG and as PDF; raises FileError where that is impossible."""
-    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
-    for path in paths:
-        kind = path.suffix[1:]
-        with replacing(path) as beside:  # no date in a PDF: the same plot is the same file
-            made.savefig(beside, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
-    return paths
+def label_powers(axis: Axis) -> None:
+    """Write the decades of a logarithmic axis as plain text: ten times faster than formulas, and text in an SVG."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(numticks=8))
+    axis.set_major_formatter(lambda value, _: power_of_ten(value))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def label_plainly(axis: Axis) -> None:
+    """Write an axis of numbers of order one as plain text, for the same reason."""
+    axis.set_major_formatter(lambda value, _: f"{value:.6g}".replace("-", "−"))
+
+
+def power_of_ten(value: float) -> str:
+    """Write a decade.
+
+    >>> power_of_ten(1e-4), power_of_ten(1.0), power_of_ten(0.0)
+    ('10⁻⁴', '1', '')
+    """
+    if value <= 0:
+        return ""
+    power = round(math.log10(value))
+    return {0: "1", 1: "10"}.get(power, "10" + str(power).translate(RAISED))
 
 
 def safe_label(text: str) -> str:

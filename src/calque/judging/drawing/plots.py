@@ -1,28 +1,22 @@
-"""All plots of a comparison, as PNG and PDF in a folder."""
+"""All plots of a comparison: drawn once, for the page and for a folder of PNG and PDF."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from calque.judging.classifying.scores import Scores
+from calque.atomic import write_bytes
+from calque.judging.drawing import overlays, pairs, tails
 from calque.judging.drawing.binning import Binning, plain
+from calque.judging.drawing.classifiers import output, roc
 from calque.judging.drawing.curves import curves
-from calque.judging.drawing.overlays import overlay
-from calque.judging.drawing.pairs import fill_pair, pair
-from calque.judging.drawing.paper import safe_names, save, styled
-from calque.judging.judge import Report
-from calque.judging.measure import plus_minus
+from calque.judging.drawing.paper import MOST_NAMED, safe_names, styled
+from calque.judging.drawing.plot import Numbers, Plot, number
+from calque.judging.report import Report
 from calque.judging.samples import check_columns, check_finite
 from calque.table import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PAIR_BINS = 50
 
@@ -34,74 +28,102 @@ def save_plots(
     history: Sequence[Mapping[str, Any]],
     folder: str | Path,
 ) -> list[Path]:
-    """Save overlays of every column, all pairs, the classifiers' output and the training curves.
+    """Draw everything and save it; see `draw_plots` and `write_plots`."""
+    return write_plots(draw_plots(report, real, fake, history), folder)
 
-    Overlays are `column_NAME`, pairs `pair_A_B`, outputs `classifier_VIEW`, curves `curves`, each as .png and
-    .pdf; gives their paths. A report or a history that is not there is left out. Raises DataError for
-    different columns or non-finite values, FileError where the folder cannot be written.
+
+def write_plots(plots: Iterable[Plot], folder: str | Path) -> list[Path]:
+    """Save plots as .png and .pdf and give their paths; raises FileError where the folder cannot be written."""
+    paths = []
+    for plot in plots:
+        for suffix, content in (("png", plot.png), ("pdf", plot.pdf)):
+            path = Path(folder) / f"{plot.name}.{suffix}"
+            write_bytes(path, content)
+            paths.append(path)
+    return paths
+
+
+def draw_plots(
+    report: Report | None, real: Table, fake: Table, history: Sequence[Mapping[str, Any]] = ()
+) -> tuple[Plot, ...]:
+    """Draw every column, its tails, all pairs, the classifiers' output and ROC curves, and the training curves.
+
+    They are named `column_NAME`, `tails_NAME`, `pair_A_B`, `classifier_NAME`, `roc_NAME` and `curves`. A report or a
+    history that is not there is left out, and tails of columns of a few values. Raises DataError for different
+    columns or non-finite values.
     """
     check_columns(real, fake)
     for table in (real, fake):
         check_finite(table)
     with styled():
-        named = all_figures(report, real, fake, history)
-        return [path for name, made in named for path in save(made, Path(folder), name)]
+        return tuple(all_plots(report, real, fake, history))
 
 
-def all_figures(
+def all_plots(
     report: Report | None, real: Table, fake: Table, history: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[str, Figure]]:
-    """Name and draw one figure after another; none is kept."""
-    yield from overlays(real, fake)
-    yield from pairs(real, fake)
-    if report is not None:
-        for name, judgement in report.judgements.items():
-            yield f"classifier_{name}", classifier_output(judgement.scores[0], report, name)
-    drawn = curves(history)
-    if drawn is not None:
-        yield "curves", drawn
-
-
-def overlays(real: Table, fake: Table) -> Iterator[tuple[str, Figure]]:
-    """Draw every column."""
+) -> Iterator[Plot]:
+    """Draw one plot after another, in the order of the page."""
     files, known, drawn = safe_names(real.features), plain(real, real.features), plain(fake, real.features)
+    samples = {name: ((known[name], real.weights), (drawn[name], fake.weights)) for name in real.features}
     for name in real.features:
-        binning = Binning.of(known[name], real.weights)
-        shares = binning.fill(known[name], real.weights), binning.fill(drawn[name], fake.weights)
-        yield f"column_{files[name]}", overlay(*shares, axis_label(real, name), binning)
+        yield column(*samples[name], name, axis_label(real, name), files[name], report)
+    for name in real.features:
+        yield from tail(*samples[name], name, axis_label(real, name), files[name])
+    yield from all_pairs(real, fake, known, drawn, files)
+    if report is not None:
+        named = safe_names(tuple(report.judgements))
+        for name, judgement in report.judgements.items():
+            yield output(judgement, name, named[name])
+            yield roc(judgement, name, named[name])
+    training = curves(history)
+    if training is not None:
+        yield training
 
 
-def pairs(real: Table, fake: Table) -> Iterator[tuple[str, Figure]]:
+def column(
+    real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], name: str, label: str, file: str,
+    report: Report | None,
+) -> Plot:
+    """Draw one column of both samples."""
+    binning = Binning.of(*real)
+    shares = binning.fill(*real), binning.fill(*fake)
+    made = overlays.overlay(*shares, label, binning)
+    alt = "; ".join([f"Column {overlays.in_words(*shares, label)}", *distances(report, name)])
+    return Plot(f"column_{file}", label, "columns", made, alt, overlays.in_numbers(*shares, label), name)
+
+
+def distances(report: Report | None, name: str) -> list[str]:
+    """Word the Kolmogorov–Smirnov distance of a column, if it was measured."""
+    found = () if report is None else report.estimates
+    return [f"KS {number(estimate.value)} (floor {number(estimate.floor)})"
+            for estimate in found if (estimate.measure, estimate.of) == ("ks", name)]
+
+
+def tail(
+    real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], name: str, label: str, file: str
+) -> Iterator[Plot]:
+    """Draw the tails of one column, unless it has a few values only."""
+    binning = Binning.of(*real)
+    if binning.values is not None and len(binning.values) <= MOST_NAMED:
+        return
+    both = tails.tails(real, fake)
+    made = tails.draw_tails(both, label, binning)
+    yield Plot(f"tails_{file}", label, "tails", made, tails.in_words(both, label), tails.in_numbers(both, label), name)
+
+
+def all_pairs(
+    real: Table, fake: Table, known: Mapping[str, Numbers], drawn: Mapping[str, Numbers], files: Mapping[str, str]
+) -> Iterator[Plot]:
     """Draw every pair of columns."""
-    files, known, drawn = safe_names(real.features), plain(real, real.features), plain(fake, real.features)
     binnings = {name: Binning.of(known[name], real.weights, PAIR_BINS) for name in real.features}
-    for names in combinations(real.features, 2):
-        first, second = names
+    for first, second in combinations(real.features, 2):
         bins = binnings[first], binnings[second]
-        shares, copies = (fill_pair((columns[first], columns[second]), bins, table.weights)
+        shares, copies = (pairs.fill_pair((columns[first], columns[second]), bins, table.weights)
                           for columns, table in ((known, real), (drawn, fake)))
         labels = axis_label(real, first), axis_label(real, second)
-        yield f"pair_{files[first]}_{files[second]}", pair(shares, copies, labels, bins)
-
-
-def classifier_output(scores: Scores, report: Report, view: str) -> Figure:
-    """Draw the output of the first training for both samples, with what the report says of all trainings."""
-    binning = Binning(score_edges(np.concatenate([scores.real, scores.fake])))
-    made = overlay(binning.fill(scores.real, scores.real_weights), binning.fill(scores.fake, scores.fake_weights),
-                   f"output, {view} view (1: real)", binning)
-    lines = [f"{WORDS[estimate.measure]} {plus_minus(estimate.value, estimate.error)}"
-             for estimate in report.estimates if estimate.of == view and estimate.measure in WORDS]
-    made.axes[0].text(0.03, 0.955, "\n".join(lines), transform=made.axes[0].transAxes, va="top", fontsize=11,
-                      linespacing=1.4)
-    return made
-
-
-WORDS = {"auc": "AUC", "chi2_output": "χ²/ndf", "overlap_output": "overlap"}
-
-
-def score_edges(scores: NDArray[np.float64], bins: int = 50) -> NDArray[np.float64]:
-    """Equal bins over the range of the output, rounded outwards to hundredths."""
-    return np.linspace(np.floor(100 * scores.min()) / 100, np.ceil(100 * scores.max() + 1e-9) / 100, bins + 1)
+        yield Plot(f"pair_{files[first]}_{files[second]}", f"{labels[0]} and {labels[1]}", "pairs",
+                   pairs.pair(shares, copies, labels, bins), pairs.in_words(shares, copies, labels),
+                   pairs.in_numbers(shares, copies, labels))
 
 
 def axis_label(table: Table, name: str) -> str:

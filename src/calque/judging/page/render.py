@@ -1,0 +1,98 @@
+"""Put the page together: template, style, script, numbers and pictures in one file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calque.atomic import write_bytes
+from calque.judging.drawing.plot import Plot
+from calque.judging.page.exhibits import SECTIONS, Exhibit
+from calque.judging.page.measures import corners, groups, tiles
+from calque.judging.page.origin import sheets, sizes
+from calque.judging.report import STANDS_OUT, Report
+from calque.table import Table
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+POLICY = ("default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'sha256-{script}'; "
+          "base-uri 'none'; form-action 'none'")
+
+
+def save_page(
+    path: str | Path,
+    report: Report,
+    plots: Iterable[Plot],
+    *,
+    real: Table,
+    fake: Table,
+    title: str = "How good is the copy?",
+    provenance: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the page, whole or not at all; raises FileError where that is impossible. See `render_page`."""
+    write_bytes(Path(path), render_page(report, plots, real=real, fake=fake, title=title, provenance=provenance))
+    return Path(path)
+
+
+def render_page(
+    report: Report,
+    plots: Iterable[Plot],
+    *,
+    real: Table,
+    fake: Table,
+    title: str = "How good is the copy?",
+    provenance: Mapping[str, Any] | None = None,
+) -> str:
+    """Render a report and the plots of `draw_plots` as one HTML page that asks nothing of any other place.
+
+    `provenance` is any nested mapping of plain values; a list of mappings, such as the input files, becomes a table.
+    Equal arguments give equal pages.
+    """
+    style, script = read("page.css"), read("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    found = groups(report)
+    beyond, judged = sum(group.beyond for group in found), sum(group.judged for group in found)
+    return environment().from_string(read("page.html")).render(
+        title=title, style=style, script=script, policy=POLICY.format(script=digest), report=report,
+        verdict=report.verdict(), tiles=tiles(report, beyond, judged), groups=found, beyond=beyond, judged=judged,
+        stands_out=STANDS_OUT,
+        corners=corners(report), sections=sections(plots), samples=sizes(report, real, fake),
+        sheets=list(sheets(provenance or {})),
+    )
+
+
+def sections(plots: Iterable[Plot]) -> list[dict[str, Any]]:
+    """Plots by section, in the page's order; empty sections are left out."""
+    shown: dict[str, list[Exhibit]] = {name: [] for name in SECTIONS}
+    for place, plot in enumerate(plots):
+        shown[plot.section].append(Exhibit.of(plot, place))
+    return [{"id": name, "title": SECTIONS[name][0], "line": SECTIONS[name][1], "exhibits": exhibits,
+             "matrix": matrix(exhibits)} for name, exhibits in shown.items() if exhibits]
+
+
+def matrix(exhibits: list[Exhibit]) -> dict[str, Any] | None:
+    """Triangle of pairs that leads to their plots; None for fewer than three."""
+    squares = [(*exhibit.square, exhibit.id) for exhibit in exhibits if exhibit.square is not None]
+    if len(squares) < 3:
+        return None
+    across = list(dict.fromkeys(first for first, *_ in squares))
+    down = list(dict.fromkeys(second for _, second, *_ in squares))
+    return {"across": across, "down": down,
+            "cells": {(first, second): (value, identity) for first, second, value, identity in squares}}
+
+
+def environment() -> Environment:
+    """Template engine that escapes everything, and refuses names it does not know."""
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def read(name: str) -> str:
+    """Text of a file beside this one."""
+    return (files(__package__) / name).read_text(encoding="utf-8")
