@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calque.errors import ConfigError, unknown
 from calque.judging.classifying.classifier import Classifier
+from calque.judging.classifying.region import Region
 from calque.judging.classifying.trees import Kind
 from calque.judging.columns import Columns
+from calque.judging.conditional.auc import ConditionalAUC
+from calque.judging.conditional.ranks import Draw, Ranks
 from calque.judging.joint import (
     Correlation,
     EnergyDistance,
@@ -18,15 +21,17 @@ from calque.judging.joint import (
 )
 from calque.judging.measure import Measure
 from calque.judging.neighbours.copying import Copying
+from calque.judging.neighbours.coverage import Coverage
 from calque.judging.views import View
 from calque.judging.worth import Worth
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What the measures may use: the trees' kind, rows of each class, trainings, resamplings, threads.
+    """What the measures may use: the trees' kind, rows of each class, trainings, resamplings, threads, contexts.
 
-    `rows` go into a classifier at most, `neighbours` into measures of pairs of rows.
+    `rows` go into a classifier at most, `neighbours` into measures of pairs of rows. `context` names the columns that
+    the generator was given, and `draw` gives generated rows for rows of them.
     """
 
     kind: Kind = "fast"
@@ -37,6 +42,8 @@ class Budget:
     replicas: int = 200
     neighbours: int = 10_000
     threads: int | None = None
+    context: tuple[str, ...] = ()
+    draw: Draw | None = None
 
     def classifier(self, kind: Kind, view: View) -> Classifier:
         """Make a classifier of this kind in a view."""
@@ -48,16 +55,23 @@ Make = Callable[[View, Budget], Measure]
 CATALOGUE: dict[str, Make] = {
     "trees": lambda view, budget: budget.classifier(budget.kind, view),
     "columns": lambda view, budget: Columns(view),
+    "network": lambda view, budget: budget.classifier("network", view),
+    "region": lambda view, budget: Region(replace(budget.classifier("fast", view), repeats=1, folds=0)),
     "sliced": lambda view, budget: SlicedWasserstein(view, budget.rows),
     "correlation": lambda view, budget: Correlation(view, budget.rows),
     "fpd": lambda view, budget: FrechetPhysicsDistance(view),
     "kpd": lambda view, budget: KernelPhysicsDistance(view),
     "energy": lambda view, budget: EnergyDistance(view, budget.neighbours),
+    "coverage": lambda view, budget: Coverage(view, rows=budget.neighbours),
     "copying": lambda view, budget: Copying(view, budget.neighbours),
     "worth": lambda view, budget: Worth(view),
+    "conditional": lambda view, budget: ConditionalAUC(budget.context, view, rows=budget.neighbours,
+                                                       threads=budget.threads),
+    "ranks": lambda view, budget: Ranks(budget.context, view, budget.draw),
 }
 QUICK = ("trees", "columns", "sliced")
 NEEDS_TRAINING = ("copying", "worth")
+NEEDS_CONTEXT = ("conditional", "ranks")
 
 
 def chosen(measures: str | Sequence[str]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ class Entry:
     def of(cls, run: Run, kept: Mapping[str, Any]) -> Entry:
         """Take the estimates of a report as it was kept."""
         estimates = (estimate(entry) for entry in kept["estimates"])
-        return cls(str(run.folder), run.config.fit.kind, sample_of(run),
+        return cls(str(run.folder), run.config.fit.kind, sample_of(run, kept["sizes"]["real"]),
                    {found.name: found for found in estimates})
 
     @property
@@ -110,11 +110,11 @@ def ranked(entries: Sequence[Entry]) -> Comparison:
     return Comparison(tuple(sorted(entries, key=lambda entry: entry.worst.value)))
 
 
-def sample_of(run: Run) -> str:
-    """What the judging rows of a run are taken from: inputs, condition, split."""
+def sample_of(run: Run, size: Mapping[str, float]) -> str:
+    """What the judging rows of a run are taken from: inputs, condition, split, and how many there are."""
     hashes = sorted(entry["sha256"] for entry in run.provenance.get("inputs", []))
     wanted = run.config
-    return repr((hashes, wanted.read.where, wanted.read.limit, wanted.prepare.judging, wanted.seed))
+    return repr((hashes, wanted.read.where, wanted.read.limit, wanted.prepare.judging, wanted.seed, size["rows"]))
 
 
 def estimate(entry: Mapping[str, Any]) -> Estimate:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from calque.errors import ConfigError
-from calque.judging.catalogue import CATALOGUE, NEEDS_TRAINING, Budget, chosen
+from calque.judging.catalogue import CATALOGUE, NEEDS_CONTEXT, NEEDS_TRAINING, Budget, chosen
 from calque.judging.classifying.classifier import Classifier, Judgement
 from calque.judging.columns import Columns
 from calque.judging.measure import Estimate, Measure
@@ -37,8 +37,10 @@ def judge_tables(
     ConfigError for impossible settings.
     """
     seen = asked_views(real, views, define or {})
-    names = [name for name in chosen(measures) if train is not None or name not in NEEDS_TRAINING]
-    wanted = list(made(names, seen, real, Budget(**budget)))
+    allowed = Budget(**budget)
+    real.require(allowed.context)
+    missing = (() if train is not None else NEEDS_TRAINING) + (() if allowed.context else NEEDS_CONTEXT)
+    wanted = list(made([name for name in chosen(measures) if name not in missing], seen, real, allowed))
     comparable(real, fake)
     check_overlap(real, fake, "judging needs rows that were generated")
     if train is not None:
@@ -93,8 +95,11 @@ def made(
     for name in names:
         shown: tuple[str, ...] = ()
         for seen in views:
+            columns = seen(real.rows(slice(0, 1))).features
+            if name in NEEDS_CONTEXT and not set(budget.context) <= set(columns):
+                continue
             measure = CATALOGUE[name](seen, budget)
             if isinstance(measure, Columns):
                 measure = replace(measure, skip=shown)
-                shown += seen(real.rows(slice(0, 1))).features
+                shown += columns
             yield f"{name}_{seen.name}", measure

@@ -49,7 +49,12 @@ def judge(
     if not len(real):
         raise DataError("no rows are left to judge: prepare.judging was 0")
     fake = run.imitate(real, seed=seed + 1)
-    report = judge_tables(real, fake, train=training, seed=seed, **settings)
+
+    def draw(contexts: Table, seed: int) -> Table:
+        return run.sample(len(contexts), context=contexts, seed=seed)
+
+    given: dict[str, Any] = {"context": run.context.names, "draw": draw} if run.context.names else {}
+    report = judge_tables(real, fake, train=training, seed=seed, **given, **settings)
     if run.reports is not None:
         said = {"plots": plots, "seed": seed, **settings}
         keep(report, real, fake, run.reports, plots, said, str(run.folder), run.history, run.provenance)
@@ -61,20 +66,21 @@ def judge_samples(
     settings: Mapping[str, Any],
 ) -> Report:
     """Judge one sample against another."""
-    real, fake = as_table(real, reading), as_table(fake, reading, generated=True)
-    report = judge_tables(real, fake, train=None if train is None else as_table(train, reading), seed=seed, **settings)
+    real, fake = as_table(real, reading), as_table(fake, reading, lenient=True)
+    known = None if train is None else as_table(train, reading, lenient=True)
+    report = judge_tables(real, fake, train=known, seed=seed, **settings)
     if out is not None:
         said = {"plots": plots, "seed": seed, "reading": dict(reading), **settings}
         keep(report, real, fake, out, plots, said, f"{fake.source} against {real.source}")
     return report
 
 
-def as_table(sample: Table | str | Path, reading: Mapping[str, Any], generated: bool = False) -> Table:
-    """Read a file; generated events may do without the weight column of the real ones."""
+def as_table(sample: Table | str | Path, reading: Mapping[str, Any], lenient: bool = False) -> Table:
+    """Read a file; with `lenient` it may do without the weight column of the real one."""
     if isinstance(sample, Table):
         return sample
     settings = dict(reading)
-    if generated and "weight" in settings and not has_column(str(sample), settings):
+    if lenient and "weight" in settings and not has_column(str(sample), settings):
         del settings["weight"]
     return read(resolve(str(sample)), **settings)
 

@@ -34,7 +34,7 @@ def output(judgement: Judgement, name: str, file: str) -> Plot:
     made.axes[0].text(0.03, 0.955, "\n".join(lines), transform=made.axes[0].transAxes, va="top", fontsize=11,
                       linespacing=1.4)
     alt = "; ".join([f"Classifier {in_words(*shares, label)}", *lines])
-    return Plot(f"classifier_{file}", name, "classifiers", made, alt, in_numbers(*shares, "output"), name)
+    return Plot(f"classifier_{file}", name, "classifiers", made, alt, in_numbers(*shares, "output"))
 
 
 def said(judgement: Judgement) -> list[str]:
@@ -59,7 +59,7 @@ def roc(judgement: Judgement, name: str, file: str) -> Plot:
            f"{100 * curve['real'][at]:.0f} % of the real ones do, the largest difference")
     data = Data("points", {"generated that pass": curve["generated"]},
                 {"real that pass": curve["real"], "difference": gain, "difference_error": curve["error"]})
-    return Plot(f"roc_{file}", f"{name}, ROC", "classifiers", made, alt, data, name)
+    return Plot(f"roc_{file}", f"{name}, ROC", "classifiers", made, alt, data)
 
 
 def follow(scores: Scores) -> dict[str, Numbers]:

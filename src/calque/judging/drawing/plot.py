@@ -55,7 +55,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure of a comparison: file name, title, section of the page, what it says in words, and its numbers."""
+    """One figure of a comparison: file name, title, section of the page, what it says in words, and its numbers.
+
+    `of` is the column that it shows, if it shows one.
+    """
 
     name: str
     title: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -48,17 +48,25 @@ class Exhibit:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     rest: str
+    flags: tuple[str, ...]
     square: tuple[str, str, float] | None = None
 
     @classmethod
-    def of(cls, plot: Plot, place: int) -> Exhibit:
-        """Render a plot; `place` numbers its ids."""
+    def of(cls, plot: Plot, place: int, flags: Sequence[tuple[str, str, str]] = ()) -> Exhibit:
+        """Render a plot; `place` numbers its ids, `flags` are measure, title and excess of what stands out in it."""
         identity, table = f"plot-{place}", plot.data.table()
         chosen, rest = preview(plot.data, table)
         rows = tuple(tuple(number(float(column[row]), 4) for column in table.values()) for row in chosen)
         return cls(plot.name, identity, plot.title, plot.alt, inline_svg(plot.svg, f"g{place}"),
                    base64.b64encode(plot.pdf).decode(), script_safe(described(plot)), plot.data.kind == "cells",
-                   tuple(name.replace("_", " ") for name in heads(table)), rows, rest, square(plot.data))
+                   tuple(name.replace("_", " ") for name in heads(table)), rows, rest,
+                   tuple(f"{title} {excess}" for measure, title, excess in flags if shows(plot, measure)),
+                   square(plot.data))
+
+
+def shows(plot: Plot, measure: str) -> bool:
+    """Whether a measure of a column is told beside this plot: of the tails beside the tails."""
+    return plot.section == ("tails" if measure.startswith("tail") else "columns")
 
 
 def heads(table: Mapping[str, Numbers]) -> Iterable[str]:

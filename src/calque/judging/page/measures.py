@@ -10,7 +10,7 @@ from typing import Any
 from calque.judging.drawing.plot import number
 from calque.judging.glossary import explained
 from calque.judging.measure import Estimate, plus_minus
-from calque.judging.report import STANDS_OUT, Report, excess
+from calque.judging.report import COLUMNS, STANDS_OUT, Report, excess
 
 FEW = 4  # rows of a group before the rest folds
 FULL = 100.0  # excess of a full bar, whose scale is logarithmic
@@ -92,6 +92,16 @@ def groups(report: Report) -> list[Group]:
             found.setdefault(estimate.measure, []).append(estimate)
     ordered = sorted(found.items(), key=lambda item: -max(map(excess, item[1])))
     return [Group.of(measure, estimates) for measure, estimates in ordered]
+
+
+def flags(report: Report) -> dict[str, list[tuple[str, str, str]]]:
+    """What stands out in each column, the worst first: measure, its title, excess."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for estimate in sorted(report.of(*COLUMNS), key=excess, reverse=True):
+        if excess(estimate) >= STANDS_OUT:
+            flag = (estimate.measure, explained(estimate.measure).title, Row.of_estimate(estimate).excess)
+            found.setdefault(estimate.of, []).append(flag)
+    return found
 
 
 @dataclass(frozen=True)

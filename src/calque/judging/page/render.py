@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from calque.atomic import write_bytes
 from calque.judging.drawing.plot import Plot
 from calque.judging.page.exhibits import SECTIONS, Exhibit
-from calque.judging.page.measures import corners, groups, tiles
+from calque.judging.page.measures import corners, flags, groups, tiles
 from calque.judging.page.origin import sheets, sizes
 from calque.judging.report import STANDS_OUT, Report
 from calque.table import Table
@@ -61,16 +61,18 @@ def render_page(
         title=title, style=style, script=script, policy=POLICY.format(script=digest), report=report,
         verdict=report.verdict(), tiles=tiles(report, beyond, judged), groups=found, beyond=beyond, judged=judged,
         stands_out=STANDS_OUT,
-        corners=corners(report), sections=sections(plots), samples=sizes(report, real, fake),
+        corners=corners(report), sections=sections(plots, flags(report)), samples=sizes(report, real, fake),
         sheets=list(sheets(provenance or {})),
     )
 
 
-def sections(plots: Iterable[Plot]) -> list[dict[str, Any]]:
-    """Plots by section, in the page's order; empty sections are left out."""
+def sections(
+    plots: Iterable[Plot], flagged: Mapping[str, Sequence[tuple[str, str, str]]]
+) -> list[dict[str, Any]]:
+    """Plots by section, in the page's order, with what stands out in their columns; empty sections are left out."""
     shown: dict[str, list[Exhibit]] = {name: [] for name in SECTIONS}
     for place, plot in enumerate(plots):
-        shown[plot.section].append(Exhibit.of(plot, place))
+        shown[plot.section].append(Exhibit.of(plot, place, flagged.get(plot.of, ())))
     return [{"id": name, "title": SECTIONS[name][0], "line": SECTIONS[name][1], "exhibits": exhibits,
              "matrix": matrix(exhibits)} for name, exhibits in shown.items() if exhibits]
 
