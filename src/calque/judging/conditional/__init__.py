@@ -1,0 +1,1 @@
+"""Measures of p(x | c): is the copy right for every context, not only on average?"""
