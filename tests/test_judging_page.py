@@ -171,6 +171,8 @@ def test_what_stands_out_comes_first_and_is_marked_by_more_than_colour() -> None
     group = read[read.index("<h3>Kolmogorov–Smirnov</h3>"):read.index("<h3>Copying</h3>")]
     assert group.index(">y</span>") < group.index(">x</span>") < group.index(">py</span>")
     assert group.count("beyond its floor") >= 5
+    beside = Reader(page(("px", "py", "pz"), judgements=False, history=[]))
+    assert beside.text.count("▲beyond its floor: Kolmogorov–Smirnov +9.4") == 1  # beside pz alone
     assert "none" not in read[read.index('id="measures"'):read.index('id="corners"')].lower()
 
 

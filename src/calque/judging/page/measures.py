@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from calque.judging.drawing.plot import number
+from calque.judging.drawing.paper import RAISED
 from calque.judging.glossary import explained
 from calque.judging.measure import Estimate, plus_minus
+from calque.judging.page.origin import written
 from calque.judging.report import COLUMNS, STANDS_OUT, Report, excess
 
 FEW = 4  # rows of a group before the rest folds
 FULL = 100.0  # excess of a full bar, whose scale is logarithmic
 LIMITS = (0.6, 0.75, 1.0)  # where the scale of an AUC may end
+POWER = re.compile(r"e([+-]\d+)")
 APART = ("region",)  # measures with a section of their own
+
+
+def measured(value: float, error: float) -> str:
+    """Write a number and its error as on paper.
+
+    >>> measured(0.51234, 0.0031), measured(7.5e-9, 1.2e-10)
+    ('0.5123 ± 0.0031', '(7.50 ± 0.12) × 10⁻⁹')
+    """
+    return POWER.sub(lambda found: f" × 10{str(int(found[1])).translate(RAISED)}", plus_minus(value, error))
 
 
 @dataclass(frozen=True)
@@ -37,8 +49,8 @@ class Row:
         distance, unit = excess(estimate), estimate.details.get("unit", "") if estimate.measure == "wasserstein" else ""
         known = math.isfinite(distance)
         return cls(
-            estimate.of, f"{plus_minus(estimate.value, estimate.error)} {unit}".strip(),
-            plus_minus(estimate.floor, estimate.floor_error), f"{distance:+.1f}".replace("-", "−") if known else "–",
+            estimate.of, f"{measured(estimate.value, estimate.error)} {unit}".strip(),
+            measured(estimate.floor, estimate.floor_error), f"{distance:+.1f}".replace("-", "−") if known else "–",
             bar(distance), distance >= STANDS_OUT, known, estimate.how,
         )
 
@@ -161,8 +173,8 @@ def share_tile(label: str, estimate: Estimate | None) -> Tile | None:
         return None
     title = explained(estimate.measure).title
     note = f"{estimate.of} view" if label == title else f"{title}, {estimate.of} view"
-    return Tile(label, plus_minus(estimate.value, estimate.error), note,
-                f"floor {plus_minus(estimate.floor, estimate.floor_error)}", excess(estimate) >= STANDS_OUT,
+    return Tile(label, measured(estimate.value, estimate.error), note,
+                f"floor {measured(estimate.floor, estimate.floor_error)}", excess(estimate) >= STANDS_OUT,
                 Scale.of(estimate))
 
 
@@ -203,8 +215,8 @@ def facts(details: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             continue
         label = name.replace("_", " ").replace("fake", "generated")
         if isinstance(value, float) and "share" in name:
-            yield label, f"{plus_minus(100 * value, 100 * float(details.get(f'{name}_error') or math.nan))} %"
+            yield label, f"{measured(100 * value, 100 * float(details.get(f'{name}_error') or math.nan))} %"
         elif isinstance(value, int | float):
-            yield label, number(value, 4)
+            yield label, written(value)
         elif isinstance(value, str):
             yield label, value
