@@ -148,3 +148,29 @@ def test_runs_on_other_rows_are_not_compared(
     code, _, error = run(capsys, "compare", runs[0], tmp_path / "other")
     assert code == 2
     assert "different samples or splits" in error
+
+
+TOML = """
+seed = {seed}
+out = "{out}"
+read = {{ files = "{files}/real.root", columns = ["pz", "z"], weight = "w" }}
+prepare = {{ steps = ["log pz", "standardise *"] }}
+fit = {{ steps = 40, batch = 64, watch_every = 40, average = 0.0, model = {{ transforms = 1, hidden = [8] }} }}
+judge = {{ rows = 500, neighbours = 500, plots = false, measures = ["trees"] }}
+"""
+
+
+def test_runs_are_taken_as_an_ensemble(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (1, 2, 3):
+        (tmp_path / f"{seed}.toml").write_text(TOML.format(seed=seed, out=tmp_path / str(seed), files=files))
+        assert run(capsys, "fit", tmp_path / f"{seed}.toml", "--quiet")[0] == 0
+    code, out, _ = run(capsys, "compare", "--ensemble", *(tmp_path / str(seed) for seed in (1, 2, 3)))
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()[2:6]] == [
+        ["spread", "pz"], ["deviation", "pz"], ["spread", "z"], ["deviation", "z"]]
+    code, _, error = run(capsys, "compare", "--ensemble", tmp_path / "1")
+    assert (code, "one for each of at least two trainings" in error) == (2, True)
+    code, _, error = run(capsys, "compare", tmp_path / "1", tmp_path / "2")
+    assert (code, "different samples or splits" in error) == (2, True)

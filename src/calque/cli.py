@@ -111,12 +111,14 @@ def is_folder(path: str) -> bool:
 @app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="run folders, or folders of categories")],
+    ensemble: Annotated[bool, typer.Option("--ensemble", help="trainings of one kind: how much they disagree")] = False,
 ) -> None:
     """Rank runs on the same sample, best first; those without a report are judged first."""
-    from calque.judging.compare import compare as rank
+    from calque.judging import compare as comparing
 
-    for category, comparison in rank(folders).items():
-        typer.echo("\n".join([*([f"\n{category}"] if category else []), comparison.table()]))
+    outcome = comparing.ensemble(folders) if ensemble else comparing.compare(folders)
+    for category, told in outcome.items():
+        typer.echo("\n".join([*([f"\n{category}"] if category else []), told.table()]))
 
 
 @app.command()

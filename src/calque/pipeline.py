@@ -90,7 +90,8 @@ def judge_files(
     if len(files) != 2:
         raise ConfigError(f"two files are judged, the real one and the generated one; {len(files)} were given")
     real, fake = files
-    report = judge(real, fake, train=train, reading=reading, context=tuple(context), measures=measures or "all", out=out)
+    report = judge(real, fake, train=train, reading=reading, context=tuple(context), out=out,
+                   measures=measures or "all")
     return tell(out, report, full)
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from calque.errors import ConfigError, DataError
+from calque.judging.ensemble import Spread
 from calque.judging.measure import Estimate, plus_minus
-from calque.judging.report import CLASSIFIERS, COLUMNS, excess, farthest
-from calque.judging.verdict import judge
+from calque.judging.report import CLASSIFIERS, COLUMNS, Report, excess, farthest
+from calque.judging.verdict import judge, reread
 from calque.mixture import runs_in
+from calque.preparing import JUDGE
 from calque.run import Run
 
 CLEAR = 2.0  # standard deviations from which one run is said to be better than another
@@ -85,13 +87,34 @@ def compare(folders: Iterable[str | Path], **settings: Any) -> dict[str, Compari
     A run without a report is judged first. Errors are those of the judging rows; trainings of one kind vary
     too, so several seeds say more. Raises DataError for runs that were judged on different samples.
     """
-    found: dict[str, list[Entry]] = {}
+    return {category: ranked([Entry.of(run, judged(run, settings)) for run in runs])
+            for category, runs in by_category(folders).items()}
+
+
+def ensemble(folders: Iterable[str | Path], seed: int = 0) -> dict[str, Report]:
+    """Take runs as an ensemble of trainings: how much they disagree per column, and whether that is honest.
+
+    See `Spread`. Real rows are those that the first run never saw.
+    """
+    return {category: spread_of(runs, seed) for category, runs in by_category(folders).items()}
+
+
+def spread_of(runs: Sequence[Run], seed: int) -> Report:
+    """Draw from every run and compare per bin."""
+    real = (runs[0].data or reread(runs[0])).judged(JUDGE)
+    tables = [run.imitate(real, seed=seed + place + 1) for place, run in enumerate(runs)]
+    sizes = {"real": {"rows": len(real), "effective": real.effective_size}}
+    return Report(Spread()(real, tables, seed), sizes, seed)
+
+
+def by_category(folders: Iterable[str | Path]) -> dict[str, list[Run]]:
+    """Runs of all folders, category by category; a folder that is one run has the category \"\"."""
+    found: dict[str, list[Run]] = {}
     for folder in folders:
         runs = runs_in(folder)
         for run in runs:
-            category = Path(str(run.folder)).name if len(runs) > 1 else ""
-            found.setdefault(category, []).append(Entry.of(run, judged(run, settings)))
-    return {category: ranked(entries) for category, entries in found.items()}
+            found.setdefault(Path(str(run.folder)).name if len(runs) > 1 else "", []).append(run)
+    return found
 
 
 def judged(run: Run, settings: Mapping[str, Any]) -> Mapping[str, Any]:
