@@ -70,6 +70,7 @@ def comparable(real: Table, fake: Table) -> tuple[str, ...]:
     for table in (real, fake):
         check_rows(table)
         check_finite(table)
+        check_any_weight(table)
     check_constants(real)
     return names
 
@@ -138,7 +139,8 @@ def row_keys(table: Table, names: Sequence[str]) -> NDArray[np.uint64]:
 
 
 def check_weights(table: Table, purpose: str) -> None:
-    """Raise NegativeWeightsError where weights are negative, DataError where they sum to nothing."""
+    """Raise NegativeWeightsError where weights are negative, DataError where there are none or they are all zero."""
+    check_rows(table)
     weights = table.weights
     negative = np.flatnonzero(weights < 0)
     if len(negative):
@@ -147,7 +149,12 @@ def check_weights(table: Table, purpose: str) -> None:
             f"(column {table.weight!r}, first rows: {listed(negative[:5])}); judge without weights, or "
             "resample the rows to positive ones first"
         )
-    if weights.sum() <= 0:
+    check_any_weight(table)
+
+
+def check_any_weight(table: Table) -> None:
+    """Raise DataError where all weights are zero."""
+    if not table.weights.any():
         raise DataError(f"the weights of {table.source} (column {table.weight!r}) are all zero")
 
 
