@@ -89,7 +89,7 @@ def test_what_cannot_be_judged_is_one_line(
 def test_rows_in_both_samples_are_refused_and_repeated_values_are_not() -> None:
     stream = np.random.default_rng(0)
     rows = stream.normal(size=(600, 2))
-    with pytest.raises(DataError, match="100 of 400 rows .* lie in .* too, equal in every column"):
+    with pytest.raises(DataError, match=r"100 of 400 rows .* lie in .* too, equal in every column"):
         judge_tables(Table.of({"a": rows[:300, 0], "b": rows[:300, 1]}),
                      Table.of({"a": rows[200:, 0], "b": rows[200:, 1]}), **FAST)
     dice = Table.of({"a": stream.integers(1, 7, 500), "b": stream.integers(1, 7, 500)})

@@ -16,7 +16,7 @@ from calque.judging.verdict import fingerprints, judge, judged_before, read_inpu
 from calque.mixture import runs_in
 from calque.preparing import Data, prepare
 from calque.producing import Production, produce
-from calque.run import Run, is_run, load_run, save_categories
+from calque.run import ReportFolder, Run, is_run, load_run, save_categories
 
 Say = Callable[[str], None]
 
@@ -118,7 +118,9 @@ def run_all(config: Config, resume: bool = False, quiet: bool = False, say: Say 
 
 def tell(folder: Path | str | None, report: Report, full: bool = False) -> str:
     """A report, for a terminal."""
-    return f"\n{folder}\n{report.table(full)}\n{report.verdict()}\n"
+    page = ReportFolder(Path(folder)).page if folder is not None else None
+    seen = f"\nto look at: {page}" if page is not None and page.is_file() else ""
+    return f"\n{folder}\n{report.table(full)}\n{report.verdict()}{seen}\n"
 
 
 def produce_run(config: Config, runs: list[Run], resume: bool, quiet: bool) -> Production:

@@ -101,6 +101,8 @@ GLOSSARY: dict[str, Entry] = {
         "Share of generated events nearest to a training, not a held-out event: 0.5 is honest, 1 copies.",
     ),
     "worth": Entry("Worth", "How many independent real events the generated ones are worth."),
+    "spread": Entry("Spread", "Relative difference between trainings per bin, beyond counting: 0 is the same."),
+    "deviation": Entry("Deviation", "Relative distance of the trainings' mean from the real events per bin."),
 }
 
 

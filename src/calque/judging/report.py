@@ -10,6 +10,7 @@ from typing import Any
 
 from calque.errors import ConfigError, unknown
 from calque.judging.classifying.classifier import Judgement
+from calque.judging.glossary import explained
 from calque.judging.measure import Estimate, finite, plus_minus
 
 STANDS_OUT = 3.0  # standard deviations beyond the floor from which a measure is marked
@@ -104,7 +105,8 @@ class Report:
         """The column that is certainly wrong, if one is."""
         column = self.worst_column
         if column is not None and excess(column) >= CERTAIN:
-            yield f"worst in {column.of} ({column.measure} {excess(column):.0f} standard deviations beyond its floor)"
+            yield (f"worst in {column.of} ({explained(column.measure).title} {excess(column):.0f} standard deviations "
+                   "beyond its floor)")
 
     def words_of_regions(self) -> Iterable[str]:
         """The corner with certainly too many or too few events."""

@@ -96,9 +96,14 @@ def pull(real: hist.Hist[Any], fake: hist.Hist[Any]) -> np.ma.MaskedArray[Any, n
 def in_words(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> str:
     """Say how far two columns differ: how many cells by more than three standard deviations, and χ² per cell."""
     pulls = pull(real, fake).compressed()
-    chi2, beyond = (np.mean(pulls**2), np.sum(np.abs(pulls) > 3)) if len(pulls) else (0.0, 0)
-    return (f"{labels[0]} and {labels[1]}, real beside generated: {beyond} of {len(pulls)} filled cells differ by more "
-            f"than 3 standard deviations; mean squared pull {chi2:.2f}")
+    return (f"{labels[0]} and {labels[1]}, real beside generated: {np.sum(np.abs(pulls) > 3)} of {len(pulls)} filled "
+            f"cells differ by more than 3 standard deviations; mean squared pull {mean_squared_pull(real, fake):.2f}")
+
+
+def mean_squared_pull(real: hist.Hist[Any], fake: hist.Hist[Any]) -> float:
+    """χ² per filled cell."""
+    pulls = pull(real, fake).compressed()
+    return float(np.mean(pulls**2)) if len(pulls) else 0.0
 
 
 def in_numbers(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> Data:

@@ -19,6 +19,7 @@ from calque.judging.samples import check_columns, check_finite
 from calque.table import Table
 
 PAIR_BINS = 50
+MOST_PAIRS = 45  # all of ten columns
 
 
 def save_plots(
@@ -114,16 +115,20 @@ def tail(
 def all_pairs(
     real: Table, fake: Table, known: Mapping[str, Numbers], drawn: Mapping[str, Numbers], files: Mapping[str, str]
 ) -> Iterator[Plot]:
-    """Draw every pair of columns."""
+    """Draw every pair of columns; of very many those that differ most."""
     binnings = {name: Binning.of(known[name], real.weights, PAIR_BINS) for name in real.features}
+    filled = {}
     for first, second in combinations(real.features, 2):
         bins = binnings[first], binnings[second]
-        shares, copies = (pairs.fill_pair((columns[first], columns[second]), bins, table.weights)
-                          for columns, table in ((known, real), (drawn, fake)))
+        filled[first, second] = [pairs.fill_pair((columns[first], columns[second]), bins, table.weights)
+                                 for columns, table in ((known, real), (drawn, fake))]
+    worst = sorted(filled, key=lambda names: -pairs.mean_squared_pull(*filled[names]))[:MOST_PAIRS]
+    for first, second in sorted(worst, key=list(filled).index):
+        shares, copies = filled[first, second]
         labels = axis_label(real, first), axis_label(real, second)
         yield Plot(f"pair_{files[first]}_{files[second]}", f"{labels[0]} and {labels[1]}", "pairs",
-                   pairs.pair(shares, copies, labels, bins), pairs.in_words(shares, copies, labels),
-                   pairs.in_numbers(shares, copies, labels))
+                   pairs.pair(shares, copies, labels, (binnings[first], binnings[second])),
+                   pairs.in_words(shares, copies, labels), pairs.in_numbers(shares, copies, labels))
 
 
 def axis_label(table: Table, name: str) -> str:

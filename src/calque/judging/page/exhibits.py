@@ -23,7 +23,7 @@ SECTIONS = {
                            "one standard deviation; triangles lie beyond the axis."),
     "tails": ("Tails", "Share of events at or beyond each place, from the last tenth of the real events outwards. "
                        "Neighbouring points hold the same events, so they move together."),
-    "pairs": ("Pairs", "Every two columns: real, generated, and their difference in standard deviations."),
+    "pairs": ("Pairs", "Two columns at a time: real, generated, and their difference in standard deviations."),
     "classifiers": ("Classifiers", "The output for events that the classifier did not see (1 looks real), and its ROC "
                                    "curve: the share of real events that pass a threshold against that of the "
                                    "generated ones. On the diagonal it cannot tell."),

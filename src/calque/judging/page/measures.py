@@ -47,9 +47,9 @@ class Row:
     def of_estimate(cls, estimate: Estimate) -> Row:
         """Word an estimate."""
         distance, unit = excess(estimate), estimate.details.get("unit", "") if estimate.measure == "wasserstein" else ""
-        known = math.isfinite(distance)
+        known, limit = math.isfinite(distance), "≥ " if estimate.details.get("lower_limit") else ""
         return cls(
-            estimate.of, f"{measured(estimate.value, estimate.error)} {unit}".strip(),
+            estimate.of, f"{limit}{measured(estimate.value, estimate.error)} {unit}".strip(),
             measured(estimate.floor, estimate.floor_error), f"{distance:+.1f}".replace("-", "−") if known else "–",
             bar(distance), distance >= STANDS_OUT, known, estimate.how,
         )
