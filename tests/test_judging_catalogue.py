@@ -62,6 +62,15 @@ def test_every_page_says_formula_source_and_when_to_trust_it(page: Path) -> None
     assert [line[3:] for line in lines if line.startswith("## ")] == HEADINGS
 
 
+def test_what_several_views_show_is_judged_once() -> None:
+    stream = np.random.default_rng(8)
+    real, fake = (table(honest(300, stream)).select(("px", "py", "pz", "q")) for _ in range(2))
+    found = judge_tables(real, fake, measures=["columns", "ranks", "conditional"], **BUDGET)  # type: ignore[arg-type]
+    names = [estimate.name for estimate in found.estimates]
+    assert len(names) == len(set(names))
+    assert {"ks_px", "ks_pT", "ks_pz", "ranks_pT", "ranks_pz", "auc_in_bins_q"} <= set(names)
+
+
 def test_same_samples_stay_near_their_floors(report: Report) -> None:
     beyond = [estimate.name for estimate in report.estimates if estimate.excess > 5]
     assert not beyond

@@ -72,6 +72,7 @@ CATALOGUE: dict[str, Make] = {
 QUICK = ("trees", "columns", "sliced")
 NEEDS_TRAINING = ("copying", "worth")
 NEEDS_CONTEXT = ("conditional", "ranks")
+ONCE = ("conditional",)  # taken in the first view only: its numbers are of a context, whatever the view
 
 
 def chosen(measures: str | Sequence[str]) -> tuple[str, ...]:

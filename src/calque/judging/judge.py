@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from calque.errors import ConfigError
-from calque.judging.catalogue import CATALOGUE, NEEDS_CONTEXT, NEEDS_TRAINING, Budget, chosen
+from calque.judging.catalogue import CATALOGUE, NEEDS_CONTEXT, NEEDS_TRAINING, ONCE, Budget, chosen
 from calque.judging.classifying.classifier import Classifier, Judgement
-from calque.judging.columns import Columns
 from calque.judging.measure import Estimate, Measure
 from calque.judging.report import Report
 from calque.judging.samples import NegativeWeightsError, check_overlap, comparable
@@ -79,27 +78,26 @@ class Outcome:
         try:
             if isinstance(measure, Classifier):
                 self.judgements[name] = measure.judge(real, fake, train, seed)
-                self.estimates += self.judgements[name].estimates
+                self.keep(self.judgements[name].estimates)
             else:
-                self.estimates += measure(real, fake, train, seed)
+                self.keep(measure(real, fake, train, seed))
         except NegativeWeightsError as error:
             if not self.lenient:
                 raise
             self.notes.append(f"{name} is left out: {error}")
 
+    def keep(self, estimates: Iterable[Estimate]) -> None:
+        """Add what is new: a column that several views show is judged in the first."""
+        known = {estimate.name for estimate in self.estimates}
+        self.estimates += [estimate for estimate in estimates if estimate.name not in known]
+
 
 def made(
     names: Sequence[str], views: Sequence[View], real: Table, budget: Budget
 ) -> Iterator[tuple[str, Measure]]:
-    """Make every measure for every view, named e.g. "trees_raw"; a column is judged in the first view that has it."""
+    """Make every measure for every view that has what it needs, named e.g. "trees_raw"."""
     for name in names:
-        shown: tuple[str, ...] = ()
-        for seen in views:
-            columns = seen(real.rows(slice(0, 1))).features
-            if name in NEEDS_CONTEXT and not set(budget.context) <= set(columns):
-                continue
-            measure = CATALOGUE[name](seen, budget)
-            if isinstance(measure, Columns):
-                measure = replace(measure, skip=shown)
-                shown += columns
-            yield f"{name}_{seen.name}", measure
+        needed = set(budget.context if name in NEEDS_CONTEXT else ())
+        able = [seen for seen in views if needed <= set(seen(real.rows(slice(0, 1))).features)]
+        for seen in able[:1] if name in ONCE else able:
+            yield f"{name}_{seen.name}", CATALOGUE[name](seen, budget)

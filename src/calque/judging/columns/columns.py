@@ -28,14 +28,12 @@ class Columns:
     Values are those of all rows. Floors and errors come from replicas of the contents of two thousand cells, so
     that they cost the same for any number of rows. An image is judged by its sum. Weights count, negative ones
     in those distances that allow them; the others are left out then, and refused where they were asked for.
-    `skip` names columns that another view has shown already.
     """
 
     view: View = RAW
     distances: tuple[str, ...] = ()
     bins: int = 50
     replicas: int = REPLICAS
-    skip: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for asked in self.distances:
@@ -52,7 +50,7 @@ class Columns:
     ) -> tuple[Estimate, ...]:
         """Estimate every distance of every column."""
         seen, drawn = self.view(real), self.view(fake)
-        names = [name for name in comparable(seen, drawn) if name not in self.skip]
+        names = comparable(seen, drawn)
         more = None if reference is None else self.view(reference)
         distances = self.applicable(seen, drawn)
         return tuple(
