@@ -3,7 +3,7 @@
     python benchmarks/faults.py [rows of each sample, default 100 000] [measures…]
 
 Prints, for every fault of tests/faults.py, the distance beyond the floor in standard deviations of the column or view
-that shows it best; those from 5 on are in bold. Two threads.
+that shows it best; those from 5 on are in bold. One thread.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
     table = {}
     for name in FAULTS:
         real, fake, train = planted(name, rows, seed=1)
-        table[name] = best(judge_tables(real, fake, train=train, measures=measures, context=("q",), threads=2))
+        table[name] = best(judge_tables(real, fake, train=train, measures=measures, context=("q",), threads=1))
         print(f"{name}: done", file=sys.stderr)
     names = list(dict.fromkeys(measure for found in table.values() for measure in found))
     print(f"| {rows} rows | {' | '.join(table)} |\n|---|{'---|' * len(table)}")
