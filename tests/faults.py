@@ -22,6 +22,7 @@ class Fault:
     found_by: tuple[str, ...]
     blind: tuple[str, ...] = ()
     rows: int = 5000
+    weighted: bool = False
 
 
 def honest(rows: int, stream: np.random.Generator) -> Columns:
@@ -99,8 +100,17 @@ def narrowed(fake: Columns, train: Columns, stream: np.random.Generator) -> Colu
     return {**fake, "t": 0.96 * fake["t"]}
 
 
+def drawn_by_weight(fake: Columns, train: Columns, stream: np.random.Generator) -> Columns:
+    """Rows of weight one that follow the weights: no fault."""
+    kept = stream.uniform(size=len(fake["pz"])) < weights(fake)
+    return {name: column[kept] for name, column in fake.items()}
+
+
 FAULTS = {
     "none": Fault(none, ()),
+    "weights followed": Fault(drawn_by_weight, (), weighted=True),
+    "weights ignored": Fault(none, ("auc", "auc_network", "ks", "wasserstein", "chi2", "sliced_wasserstein", "fpd"),
+                             ("copying",), weighted=True),
     "dropped mode": Fault(dropped_mode, ("auc", "auc_network", "ks", "js", "recall", "coverage", "fpd", "energy"),
                           ("copying",)),
     "shifted tail of 0.1 %": Fault(shifted_tail, ("tail_high",), ("auc", "auc_network", "ks", "energy"),
@@ -116,6 +126,7 @@ FAULTS = {
 
 def planted(name: str, rows: int, seed: int) -> tuple[Table, Table, Table]:
     """Real rows, a copy with this fault, and training rows (twice as many)."""
-    stream = np.random.default_rng(seed)
+    stream, fault = np.random.default_rng(seed), FAULTS[name]
     real, train = honest(rows, stream), honest(2 * rows, stream)
-    return table(real), table(FAULTS[name].plant(honest(rows, stream), train, stream)), table(train)
+    fake = fault.plant(honest(rows, stream), train, stream)
+    return table(real, fault.weighted), table(fake), table(train, fault.weighted)
