@@ -283,7 +283,7 @@ def test_ties_between_training_and_held_rows_count_half() -> None:
 def test_the_copying_error_is_the_spread() -> None:
     estimates = [Copying(rows=200)(gaussian(200, 3 * i), gaussian(200, 3 * i + 1), gaussian(200, 3 * i + 2))[0]
                  for i in range(150)]
-    pulls = [(estimate.value - 0.5) / estimate.floor_error for estimate in estimates]
+    pulls = [(estimate.value - 0.5) / estimate.error for estimate in estimates]
     assert np.std(pulls) == pytest.approx(1, abs=0.25)
 
 

@@ -11,7 +11,7 @@ from calque.judging.catalogue import CATALOGUE, NEEDS_CONTEXT, NEEDS_TRAINING, O
 from calque.judging.classifying.classifier import Classifier, Judgement
 from calque.judging.measure import Estimate, Measure
 from calque.judging.report import Report
-from calque.judging.samples import NegativeWeightsError, check_overlap, comparable
+from calque.judging.samples import NotMeasurableError, check_overlap, comparable
 from calque.judging.views import View, natural_views, view
 from calque.table import Table
 
@@ -66,7 +66,7 @@ def asked_views(
 
 @dataclass
 class Outcome:
-    """What the measures say, one after another; what cannot use negative weights is noted, if `lenient`."""
+    """What the measures say, one after another; what cannot be taken on these samples is noted, if `lenient`."""
 
     lenient: bool
     estimates: list[Estimate] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Outcome:
                 self.keep(self.judgements[name].estimates)
             else:
                 self.keep(measure(real, fake, train, seed))
-        except NegativeWeightsError as error:
+        except NotMeasurableError as error:
             if not self.lenient:
                 raise
             self.notes.append(f"{name} is left out: {error}")

@@ -17,7 +17,8 @@ class Estimate:
     """One number of a comparison, how well it is known, and what two real samples would give.
 
     `measure` is what was measured, `of` the column or view in which. `error` and `floor_error` are one standard
-    deviation; a floor or an error that was not estimated is NaN. `how` says in words where value, error and floor
+    deviation; a floor or an error that was not estimated is NaN. `null_error` is the spread of the measure where both
+    samples agree: it says what is beyond the floor, where `error` says how well the value is known. `how` says in words where value, error and floor
     come from, `worse` which way is bad ("away": both, from the floor); `details` holds plain numbers and strings.
 
     >>> estimate = Estimate("auc", "raw", 0.75, 0.03, 0.5, 0.04, how="bootstrap")
@@ -34,6 +35,7 @@ class Estimate:
     how: str = ""
     worse: Literal["higher", "lower", "away"] = "higher"
     details: Mapping[str, Any] = field(default_factory=dict)
+    null_error: float = math.nan
 
     @property
     def name(self) -> str:
@@ -42,8 +44,8 @@ class Estimate:
 
     @property
     def excess(self) -> float:
-        """How much worse than the floor, in standard deviations; NaN where either is unknown."""
-        spread = math.hypot(self.error, self.floor_error)
+        """How much worse than the floor, in standard deviations of equal samples; NaN where either is unknown."""
+        spread = math.hypot(self.error if math.isnan(self.null_error) else self.null_error, self.floor_error)
         distance = self.value - self.floor
         worse = {"higher": distance, "lower": -distance, "away": abs(distance)}[self.worse]
         return worse / spread if spread > 0 else math.nan

@@ -36,15 +36,25 @@ def resampled(
     standard deviations on, what the bootstrap has beyond its own null's.
     """
     scatter = float(np.std(null))
-    distance = abs(value - float(np.mean(null)))
-    share = min(max(distance / scatter - 3, 0.0), 1.0) if scatter > 0 else 1.0
     beyond = float(np.var(bootstrap)) - float(np.mean(np.var(null_bootstrap, axis=-1)))
-    spread = math.sqrt(scatter**2 + share * max(beyond, 0.0))
+    spread = math.sqrt(scatter**2 + share_beyond(value, null) * max(beyond, 0.0))
     return Estimate(
         measure, of, value, spread, float(np.mean(null)), scatter / math.sqrt(len(null)), worse=worse,
         how=how or "error: null of real rows, and bootstrap beyond it; floor: mean of the null",
-        details={"null_above": float(np.mean(null >= value)), "replicas": len(null), **details},
+        details={"null_above": float(np.mean(null >= value)), "replicas": len(null), **details}, null_error=scatter,
     )
+
+
+def share_beyond(value: float, null: Numbers) -> float:
+    """How far a value has left the null (R,): 0 up to three of its standard deviations, 1 from four on."""
+    scatter = float(np.std(null))
+    return min(max(abs(value - float(np.mean(null))) / scatter - 3, 0.0), 1.0) if scatter > 0 else 1.0
+
+
+def blended(value: float, null: Numbers, far: float) -> float:
+    """Error of a value: the spread of the null (R,) where samples agree, `far` where they do not."""
+    share = share_beyond(value, null)
+    return math.sqrt((1 - share) * float(np.var(null)) + share * far**2)
 
 
 def resample(content: Numbers, variance: Numbers, replicas: int, generator: np.random.Generator) -> Numbers:

@@ -17,8 +17,8 @@ LEAST_ROWS = 50
 MOST_SHARED = 0.01  # share of rows in both tables that may be chance
 
 
-class NegativeWeightsError(DataError):
-    """A measure that cannot use the negative weights it was given."""
+class NotMeasurableError(DataError):
+    """One measure cannot be taken on these samples; others can."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def check_finite(table: Table) -> None:
 
 def check_constants(table: Table) -> None:
     """Raise DataError for columns without spread: nothing can be judged there."""
-    constant = [name for name in table.features if np.ptp(table[name]) == 0]
+    constant = [name for name in table.features if name not in varying(table)]
     if constant:
         raise DataError(
             f"columns {listed(constant)} of {table.source} are constant (first value {table[constant[0]].flat[0]}); "
@@ -118,12 +118,17 @@ def check_constants(table: Table) -> None:
         )
 
 
+def varying(table: Table) -> list[str]:
+    """Features with more than one value."""
+    return [name for name in table.features if len(table) and table[name].min() != table[name].max()]
+
+
 def check_overlap(first: Table, second: Table, purpose: str) -> None:
     """Raise DataError where rows lie in both tables, beyond what repeated values explain."""
     ours, theirs = (row_keys(table, first.features) for table in (first, second))
     repeated = 1 - len(np.unique(ours)) / len(ours)
     shared = int(np.isin(theirs, ours).sum())
-    if shared / len(theirs) > MOST_SHARED + 2 * repeated:
+    if shared / len(theirs) > MOST_SHARED + 4 * repeated:
         raise DataError(
             f"{shared} of {len(theirs)} rows of {second.source} lie in {first.source} too, equal in every column; "
             f"{purpose}: give two samples without common rows"
@@ -139,12 +144,12 @@ def row_keys(table: Table, names: Sequence[str]) -> NDArray[np.uint64]:
 
 
 def check_weights(table: Table, purpose: str) -> None:
-    """Raise NegativeWeightsError where weights are negative, DataError where there are none or they are all zero."""
+    """Raise NotMeasurableError where weights are negative, DataError where there are none or they are all zero."""
     check_rows(table)
     weights = table.weights
     negative = np.flatnonzero(weights < 0)
     if len(negative):
-        raise NegativeWeightsError(
+        raise NotMeasurableError(
             f"{purpose} cannot use negative weights: {len(negative)} of {len(table)} rows of {table.source} "
             f"(column {table.weight!r}, first rows: {listed(negative[:5])}); judge without weights, or "
             "resample the rows to positive ones first"

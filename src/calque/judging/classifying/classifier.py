@@ -14,6 +14,7 @@ from calque.judging.classifying.divergence import divergence
 from calque.judging.classifying.scores import Scores, chi2_error
 from calque.judging.classifying.trees import KINDS, NETWORKS, Kind, limited, score, train
 from calque.judging.measure import Estimate
+from calque.judging.resampling import blended
 from calque.judging.samples import LEAST_ROWS, Sample, check_weights, comparable
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
@@ -134,7 +135,8 @@ class Classifier:
             "bins": self.bins, "test_rows": len(scores[0].real), "floor_test_rows": len(floor[0].real),
             "ndf": scores[0].chi2(self.bins)[1],
         }
-        how = {"chi2_output": "noncentral χ²", "js_network": "null of mixed rows and spread of the test rows"}
+        how = {"chi2_output": "null, or noncentral χ² beyond it",
+               "js_network": "null of mixed rows and spread of the test rows"}
         return tuple(
             Estimate(name, self.view.name, *values[name], *floors[name],
                      worse="lower" if name == "overlap_output" else "higher",
@@ -151,7 +153,7 @@ class Classifier:
 
     def numbers(self, scores: tuple[Scores, ...], seed: int) -> dict[str, tuple[float, float]]:
         """Value and error of every quantity, averaged over the trainings."""
-        auc_error, overlap_error = self.single_errors(scores[0], seed)
+        auc_error, chi2_spread, overlap_error = self.single_errors(scores[0], seed)
         auc = self.mean(auc_error, [entry.auc() for entry in scores])
         if self.kind in NETWORKS:
             replicas = [self.replicas, *[0] * (len(scores) - 1)]  # the error is that of one training
@@ -162,16 +164,19 @@ class Classifier:
         chi2_value = float(np.mean([value for value, _ in chi2]))
         return {
             "auc": auc,
-            "chi2_output": (chi2_value, chi2_error(chi2_value, chi2[0][1])),
+            "chi2_output": (chi2_value, chi2_spread),
             "overlap_output": self.mean(overlap_error, [entry.overlap(self.bins) for entry in scores]),
         }
 
-    def single_errors(self, scores: Scores, seed: int) -> tuple[float, float]:
-        """Errors of AUC and overlap from the test rows of one training."""
+    def single_errors(self, scores: Scores, seed: int) -> tuple[float, float, float]:
+        """Errors of AUC, reduced χ² and overlap from the test rows of one training."""
+        chi2 = scores.chi2(self.bins)
         if not self.replicas:
-            return scores.auc_error(), math.nan
+            return scores.auc_error(), chi2_error(*chi2), math.nan
         auc, overlap = scores.bootstrap(self.bins, self.replicas, numpy_stream(seed, "judging/bootstrap"))
-        return float(auc.std()), float(overlap.std())
+        null_chi2, null_overlap = scores.histograms(self.bins).null(self.replicas, numpy_stream(seed, "judging/output"))
+        return (float(auc.std()), blended(chi2[0], null_chi2, chi2_error(*chi2)),
+                blended(scores.overlap(self.bins), null_overlap, float(overlap.std())))
 
     def mean(self, single: float, values: Sequence[float]) -> tuple[float, float]:
         """Mean over trainings on the same rows, and its error from that of one.

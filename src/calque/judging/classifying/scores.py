@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calque.judging.resampling import resample
+
 Numbers = NDArray[np.float64]
 
 
@@ -90,6 +92,15 @@ class Histograms:
         ndf = len(starts) - 1
         return float(np.sum(difference**2 / variance) / ndf), ndf
 
+    def null(self, replicas: int, generator: np.random.Generator) -> tuple[Numbers, Numbers]:
+        """Reduced χ² (R,) and overlap (R,) of replicas in which both samples are drawn from their mean."""
+        mean = (self.real + self.fake) / 2
+        kappas = self.real_variance.sum(), self.fake_variance.sum()  # variance over share
+        drawn = [normalised(resample(mean, kappa * mean, replicas, generator)) for kappa in kappas]
+        found = [Histograms(self.edges, real, fake, kappas[0] * real, kappas[1] * fake)
+                 for real, fake in zip(*drawn, strict=True)]
+        return np.array([one.chi2()[0] for one in found]), np.array([one.overlap() for one in found])
+
 
 @dataclass(frozen=True)
 class Resampling:
@@ -136,6 +147,11 @@ def share_below(points: Numbers, values: Numbers, weights: Numbers) -> Numbers:
 def squared_error(deviations: Numbers, weights: Numbers) -> float:
     """Variance of a weighted mean whose rows deviate by so much from it."""
     return float(np.sum((weights * deviations) ** 2) / weights.sum() ** 2)
+
+
+def normalised(shares: Numbers) -> Numbers:
+    """Make each row sum to one."""
+    return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
 
 
 def histogram(values: Numbers, weights: Numbers, edges: Numbers) -> tuple[Numbers, Numbers]:

@@ -52,8 +52,8 @@ class Copying:
         share, size = float(copied.mean()), independent(trained, held)
         guarded = (share * size + 1) / (size + 2)  # so that 0 and 1 keep an error
         return Estimate(
-            "copying", self.view.name, share, math.sqrt(guarded * (1 - guarded) / size), 0.5, 0.5 / math.sqrt(size),
-            how="binomial, generated rows that share a nearest row counted once; floor: by symmetry",
+            "copying", self.view.name, share, math.sqrt(guarded * (1 - guarded) / size), 0.5, 0.0,
+            how="binomial, generated rows that share a nearest row counted once; floor: exact, by symmetry",
             details={
                 "view": self.view.name, "generated_rows": len(copied), "independent_rows": size,
                 "identical": float(np.mean(trained.distance == 0)),
