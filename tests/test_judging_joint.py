@@ -233,6 +233,12 @@ def test_the_worst_pair_is_named() -> None:
     assert found.excess > 10
 
 
+def test_cells_of_images_are_named_by_their_indices() -> None:
+    image, other = (Table.of({"layer": gaussian(500, seed, 4).reshape(-1, 2, 2)}) for seed in (1, 2))
+    pairs = single(Correlation(replicas=20), image, other).details["pairs"]
+    assert "layer[0, 0]:layer[1, 1]" in pairs
+
+
 def test_one_column_has_no_pair() -> None:
     assert Correlation()(table(gaussian(100, 1, 1)), table(gaussian(100, 2, 1))) == ()
 

@@ -10,8 +10,9 @@ import pytest
 
 from calque.errors import DataError
 from calque.judging.classifying.classifier import Classifier
-from calque.judging.classifying.region import Box, Region, flat_names
+from calque.judging.classifying.region import Box, Region
 from calque.judging.measure import Estimate
+from calque.judging.samples import flat_names
 from calque.judging.views import DERIVED
 from calque.table import Array, Table
 
@@ -132,6 +133,6 @@ def test_bounds_take_as_many_digits_as_their_rows_need() -> None:
 
 def test_cells_of_images_have_names() -> None:
     table = Table.of({"e": np.ones(2), "layer": np.ones((2, 2, 2))}, {"layer": "MeV"})
-    names, units = flat_names(table)
-    assert names == ["e", "layer[0, 0]", "layer[0, 1]", "layer[1, 0]", "layer[1, 1]"]
-    assert (units["e"], units["layer[1, 1]"]) == ("", "MeV")
+    names = flat_names(table)
+    assert list(names) == ["e", "layer[0, 0]", "layer[0, 1]", "layer[1, 0]", "layer[1, 1]"]
+    assert (names["e"], names["layer[1, 1]"]) == ("", "MeV")

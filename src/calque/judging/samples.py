@@ -163,6 +163,17 @@ def check_any_weight(table: Table) -> None:
         raise DataError(f"the weights of {table.source} (column {table.weight!r}) are all zero")
 
 
+def effective(weights: NDArray[np.float64]) -> float:
+    """(Σw)² / Σw²: events of equal weight that would fluctuate as much (Kish, 1965)."""
+    return float(weights.sum() ** 2 / np.square(weights).sum())
+
+
+def flat_names(table: Table) -> dict[str, str]:
+    """Name every number of a row, with its unit; a cell of an image by its indices, as `image[0, 1]`."""
+    return {f"{name}{list(cell)}" if cell else name: table.units.get(name, "")
+            for name in table.features for cell in np.ndindex(table[name].shape[1:])}
+
+
 def listed(entries: Sequence[object] | Array) -> str:
     """Write a short list; 'none' where it is empty."""
     return ", ".join(str(entry) for entry in entries) if len(entries) else "none"

@@ -14,7 +14,7 @@ from calque.judging.classifying.classifier import Classifier, Trial
 from calque.judging.classifying.scores import squared_error
 from calque.judging.classifying.trees import stacked
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample
+from calque.judging.samples import Sample, effective, flat_names
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
 
@@ -81,9 +81,9 @@ class Region:
     ) -> tuple[Estimate, ...]:
         """Estimate the ratio; the floor is 1 exactly, so `reference` plays no part."""
         trial = self.classifier.trials(real, fake, seed)[0]
-        return (self.estimate(trial, *flat_names(self.classifier.view(real.rows(slice(0, 1)))), seed),)
+        return (self.estimate(trial, flat_names(self.classifier.view(real.rows(slice(0, 1)))), seed),)
 
-    def estimate(self, trial: Trial, names: Sequence[str], units: Mapping[str, str], seed: int = 0) -> Estimate:
+    def estimate(self, trial: Trial, units: Mapping[str, str], seed: int = 0) -> Estimate:
         """Find the corner in one half of scored rows, and quote the other."""
         found, quoted = halves(trial, seed)
         box = most_different(found, seed).readable(np.concatenate([found.real.values, found.fake.values]))
@@ -95,7 +95,8 @@ class Region:
             "region", self.classifier.view.name, ratio, error, 1.0, math.sqrt(max(alike**2 - error**2, 0.0)),
             worse="away", how="error: binomial, rows that did not choose the corner; floor: 1",
             details={
-                "where": box.describe(names, units), "kind": self.classifier.kind, "view": self.classifier.view.name,
+                "where": box.describe(list(units), units), "view": self.classifier.view.name,
+                "kind": self.classifier.kind,
                 "share_real": ours.value, "share_real_error": ours.error, "share_fake": theirs.value,
                 "share_fake_error": theirs.error, "significance": (theirs.value - ours.value) / chance(ours, theirs),
                 "test_rows": len(quoted.real),
@@ -167,11 +168,6 @@ def boxes(tree: Any, columns: int) -> list[Box]:
     return found
 
 
-def effective(weights: Numbers) -> float:
-    """Rows of equal weight that would fluctuate as much."""
-    return float(weights.sum() ** 2 / np.square(weights).sum())
-
-
 def bounds(name: str, low: float, high: float, unit: str) -> Iterator[str]:
     """Write the bounds of one column, if it has any."""
     behind = f" {unit}" if unit else ""
@@ -181,14 +177,3 @@ def bounds(name: str, low: float, high: float, unit: str) -> Iterator[str]:
         yield f"{name} > {low:g}{behind}"
     elif math.isfinite(high):
         yield f"{name} ≤ {high:g}{behind}"
-
-
-def flat_names(table: Table) -> tuple[list[str], dict[str, str]]:
-    """Name and unit of every number of a row; a cell of an image by its indices."""
-    names: list[str] = []
-    units: dict[str, str] = {}
-    for name in table.features:
-        cells = [f"{name}{list(cell)}" if cell else name for cell in np.ndindex(table[name].shape[1:])]
-        names += cells
-        units |= dict.fromkeys(cells, table.units.get(name, ""))
-    return names, units

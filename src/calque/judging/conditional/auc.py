@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from calque.errors import ConfigError, DataError
 from calque.judging.classifying.classifier import Trial, trial
-from calque.judging.classifying.region import flat_names
 from calque.judging.classifying.scores import squared_error
 from calque.judging.classifying.trees import Kind, limited
 from calque.judging.conditional.bins import Bins, check_context
 from calque.judging.conditional.worst import InBins
 from calque.judging.measure import Estimate
 from calque.judging.resampling import REPLICAS
-from calque.judging.samples import Sample, check_weights, samples
+from calque.judging.samples import Sample, check_weights, flat_names, samples
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
@@ -73,7 +72,7 @@ class ConditionalAUC:
         with limited(self.threads):
             asked = self.train(ours, theirs, seed, 0)
             null = [self.train(*shuffled(ours, more, seed, turn), seed, turn) for turn in range(1, self.trainings + 1)]
-        names, _ = flat_names(seen)
+        names = list(flat_names(seen))
         return tuple(estimate for column in self.context for estimate in self.estimates(
             asked, null, Bins.of(seen, column, self.bins), names.index(column), seed))
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from calque.judging.classifying.scores import chi2_error
 from calque.judging.measure import Estimate
+from calque.judging.samples import effective
 
 Numbers = NDArray[np.float64]
 
@@ -88,8 +89,3 @@ def shape(mean: float, width: float, error: float) -> str:
     if abs(spread) > abs(moved):
         return "too narrow" if spread > 0 else "too wide"
     return "too low" if moved > 0 else "too high"
-
-
-def effective(weights: Numbers) -> float:
-    """Rows of equal weight that would fluctuate as much."""
-    return float(weights.sum() ** 2 / np.square(weights).sum())

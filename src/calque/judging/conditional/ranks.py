@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.errors import ConfigError, DataError
-from calque.judging.classifying.region import flat_names
 from calque.judging.conditional.bins import Bins, check_context
-from calque.judging.conditional.ranked import Ranked, effective, flatness
+from calque.judging.conditional.ranked import Ranked, flatness
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample, check_weights, comparable
+from calque.judging.samples import Sample, check_weights, comparable, effective, flat_names
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
@@ -71,7 +70,7 @@ class Ranks:
             raise DataError(f"no cell of {', '.join(self.context)} has {LEAST_ROWS} rows of both samples; take fewer "
                             "bins, or give more rows")
         how = "cells of the context" if self.draw is None else f"{self.draws} rows drawn for the context of each row"
-        columns, _ = flat_names(seen.select(names))
+        columns = flat_names(seen.select(names))
         return tuple(flatness(name, ranked, column, self.rank_bins, how) for column, name in enumerate(columns))
 
     def by_drawing(self, draw: Draw, real: Table, names: list[str], cells: Cells, seed: int) -> Iterator[Ranked]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from calque.judging.joint.draws import Index, Numbers, check_settings, counts, effective, estimate, every, null_blocks
+from calque.judging.joint.draws import Index, Numbers, check_settings, counts, estimate, every, null_blocks
 from calque.judging.joint.moments import block_starts
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample, check_weights, samples
+from calque.judging.samples import Sample, check_weights, effective, flat_names, samples
 from calque.judging.views import RAW, View
 from calque.table import Table
 
@@ -53,7 +52,7 @@ class Correlation:
                 for one, label in ((first, "real"), (second, "fake"))]
         least = min(one.effective for one in held)
         known = Ranked.of(*null_blocks(first, more, least, 2 * self.rows, self.blocks, seed))
-        pairs = listed_pairs(column_names(self.view(real)), held)
+        pairs = listed_pairs(list(flat_names(self.view(real))), held)
         return (estimate("correlation", self.view.name, largest_difference, held[0], held[1], known, self.replicas,
                          seed, worst=next(iter(pairs)), pairs=pairs),)
 
@@ -135,9 +134,3 @@ def listed_pairs(names: list[str], held: list[Ranked]) -> dict[str, float]:
     pairs = {f"{names[i]}:{names[j]}": float(fake[i, j] - real[i, j]) for i, j in zip(*np.triu_indices(len(names), 1),
                                                                                  strict=True)}
     return dict(sorted(pairs.items(), key=lambda pair: -abs(pair[1]))[:MOST_LISTED])
-
-
-def column_names(table: Table) -> list[str]:
-    """Names of the columns laid side by side: those of an image are numbered."""
-    sizes: dict[str, Any] = {name: table[name].reshape(len(table), -1).shape[1] for name in table.features}
-    return [name if size == 1 else f"{name}[{place}]" for name, size in sizes.items() for place in range(size)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calque.errors import ConfigError, DataError
 from calque.judging.measure import Estimate
 from calque.judging.resampling import resampled
-from calque.judging.samples import LEAST_ROWS, Sample
+from calque.judging.samples import LEAST_ROWS, Sample, effective
 from calque.seeds import numpy_stream
 
 Numbers = NDArray[np.float64]
@@ -97,11 +97,6 @@ def null_blocks(
     """
     known = pooled(real, reference, min(rows, max(int(4 * least), 1000)), seed)
     return known, round(blocks * max(effective(known.weights) / least, 1))
-
-
-def effective(weights: Numbers) -> float:
-    """(Σw)² / Σw²: events of equal weight (Kish, 1965)."""
-    return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
 def standards(real: Sample) -> tuple[Numbers, Numbers]:

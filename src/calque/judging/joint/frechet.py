@@ -13,7 +13,6 @@ from calque.judging.joint.draws import (
     check_settings,
     check_totals,
     counts,
-    effective,
     estimate,
     largest,
     moved,
@@ -21,7 +20,7 @@ from calque.judging.joint.draws import (
 )
 from calque.judging.joint.moments import Gaussians, Moments
 from calque.judging.measure import Estimate
-from calque.judging.samples import samples
+from calque.judging.samples import effective, samples
 from calque.judging.views import RAW, View
 from calque.table import Table
 

@@ -14,12 +14,11 @@ from calque.judging.joint.draws import (
     Numbers,
     check_totals,
     counts,
-    effective,
     estimate,
     pooled,
 )
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample
+from calque.judging.samples import Sample, effective
 
 if TYPE_CHECKING:
     import torch

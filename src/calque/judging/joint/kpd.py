@@ -14,7 +14,6 @@ from calque.judging.joint.draws import (
     check_settings,
     check_totals,
     counts,
-    effective,
     estimate,
     largest,
     moved,
@@ -23,7 +22,7 @@ from calque.judging.joint.draws import (
 from calque.judging.joint.kernel import Rows, differences, of_rows, quadratic
 from calque.judging.joint.moments import block_starts
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample, samples
+from calque.judging.samples import Sample, effective, samples
 from calque.judging.views import RAW, View
 from calque.table import Table
 

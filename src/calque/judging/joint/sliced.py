@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calque.judging.joint.draws import Numbers, check_settings, effective, moved, pooled, standards
+from calque.judging.joint.draws import Numbers, check_settings, moved, pooled, standards
 from calque.judging.joint.moments import Moments
 from calque.judging.measure import Estimate
 from calque.judging.resampling import resampled
-from calque.judging.samples import Sample, check_weights, samples
+from calque.judging.samples import Sample, check_weights, effective, samples
 from calque.judging.views import RAW, View
 from calque.seeds import numpy_stream
 from calque.table import Table
