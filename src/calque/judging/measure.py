@@ -17,9 +17,10 @@ class Estimate:
     """One number of a comparison, how well it is known, and what two real samples would give.
 
     `measure` is what was measured, `of` the column or view in which. `error` and `floor_error` are one standard
-    deviation; a floor or an error that was not estimated is NaN. `null_error` is the spread of the measure where both
-    samples agree: it says what is beyond the floor, where `error` says how well the value is known. `how` says in words where value, error and floor
-    come from, `worse` which way is bad ("away": both, from the floor); `details` holds plain numbers and strings.
+    deviation; a floor or an error that was not estimated is NaN. `error` says how well the value is known,
+    `null_error`, where it is known, how much the measure scatters where both samples agree. `how` says in words
+    where value, error and floor come from, `worse` which way is bad ("away": both, from the floor); `details`
+    holds plain numbers and strings.
 
     >>> estimate = Estimate("auc", "raw", 0.75, 0.03, 0.5, 0.04, how="bootstrap")
     >>> estimate.name, estimate.excess

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calque.errors import ConfigError, unknown
 from calque.judging.classifying.divergence import divergence
-from calque.judging.classifying.scores import Scores, chi2_error
+from calque.judging.classifying.scores import Numbers, Scores, chi2_error
 from calque.judging.classifying.trees import KINDS, NETWORKS, Kind, limited, score, train
 from calque.judging.measure import Estimate
 from calque.judging.resampling import blended
@@ -41,6 +42,28 @@ class Judgement:
     estimates: tuple[Estimate, ...]
     scores: tuple[Scores, ...]
     floor_scores: tuple[Scores, ...]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of one classifier with its error and, where they were drawn, replicas (R,) of equal samples."""
+
+    value: float
+    error: float
+    null: Numbers | None = None
+
+    def estimate(
+        self, measure: str, of: str, floor: Quantity, source: str, error_source: str, details: Mapping[str, Any]
+    ) -> Estimate:
+        """Word it: the floor is the null where there is one, and else what real rows gave."""
+        worse: Literal["higher", "lower"] = "lower" if measure == "overlap_output" else "higher"
+        if self.null is None or not len(self.null):
+            return Estimate(measure, of, self.value, self.error, floor.value, floor.error, worse=worse,
+                            how=f"error: {error_source}; floor: {source}", details=details)
+        spread = float(np.std(self.null))
+        return Estimate(measure, of, self.value, self.error, float(np.mean(self.null)),
+                        spread / math.sqrt(len(self.null)), worse=worse, null_error=spread, details=details,
+                        how="error: replicas of the test rows; floor: replicas of both samples mixed, at these sizes")
 
 
 @dataclass(frozen=True)
@@ -135,12 +158,8 @@ class Classifier:
             "bins": self.bins, "test_rows": len(scores[0].real), "floor_test_rows": len(floor[0].real),
             "ndf": scores[0].chi2(self.bins)[1],
         }
-        how = {"chi2_output": "null, or noncentral χ² beyond it",
-               "js_network": "null of mixed rows and spread of the test rows"}
         return tuple(
-            Estimate(name, self.view.name, *values[name], *floors[name],
-                     worse="lower" if name == "overlap_output" else "higher",
-                     how=f"error: {how.get(name, self.error_source)}; floor: {source}", details=details)
+            values[name].estimate(name, self.view.name, floors[name], source, self.error_source, details)
             for name in values
         )
 
@@ -151,34 +170,39 @@ class Classifier:
         trainings = f"{self.folds} folds" if self.folds else f"{self.repeats} trainings"
         return f"{base}, {trainings}"
 
-    def numbers(self, scores: tuple[Scores, ...], seed: int) -> dict[str, tuple[float, float]]:
-        """Value and error of every quantity, averaged over the trainings."""
-        auc_error, chi2_spread, overlap_error = self.single_errors(scores[0], seed)
-        auc = self.mean(auc_error, [entry.auc() for entry in scores])
+    def numbers(self, scores: tuple[Scores, ...], seed: int) -> dict[str, Quantity]:
+        """Every quantity, averaged over the trainings."""
         if self.kind in NETWORKS:
-            replicas = [self.replicas, *[0] * (len(scores) - 1)]  # the error is that of one training
-            js = [divergence(entry, number, numpy_stream(seed, "judging/divergence", turn))
-                  for turn, (entry, number) in enumerate(zip(scores, replicas, strict=True))]
-            return {"auc_network": auc, "js_network": self.mean(js[0][1], [value for value, _ in js])}
-        chi2 = [entry.chi2(self.bins) for entry in scores]
-        chi2_value = float(np.mean([value for value, _ in chi2]))
-        return {
-            "auc": auc,
-            "chi2_output": (chi2_value, chi2_spread),
-            "overlap_output": self.mean(overlap_error, [entry.overlap(self.bins) for entry in scores]),
-        }
+            return {"auc_network": self.auc(scores, seed), "js_network": self.js(scores, seed)}
+        return {"auc": self.auc(scores, seed), **self.output(scores, seed)}
 
-    def single_errors(self, scores: Scores, seed: int) -> tuple[float, float, float]:
-        """Errors of AUC, reduced χ² and overlap from the test rows of one training."""
-        chi2 = scores.chi2(self.bins)
-        if not self.replicas:
-            return scores.auc_error(), chi2_error(*chi2), math.nan
-        auc, overlap = scores.bootstrap(self.bins, self.replicas, numpy_stream(seed, "judging/bootstrap"))
-        null_chi2, null_overlap = scores.histograms(self.bins).null(self.replicas, numpy_stream(seed, "judging/output"))
-        return (float(auc.std()), blended(chi2[0], null_chi2, chi2_error(*chi2)),
-                blended(scores.overlap(self.bins), null_overlap, float(overlap.std())))
+    def auc(self, scores: tuple[Scores, ...], seed: int) -> Quantity:
+        """AUC; its error is that of the test rows of one training."""
+        error = scores[0].auc_error()
+        if self.replicas:
+            replicas, _ = scores[0].bootstrap(self.bins, self.replicas, numpy_stream(seed, "judging/bootstrap"))
+            error = float(replicas.std())
+        return self.mean(error, [entry.auc() for entry in scores])
 
-    def mean(self, single: float, values: Sequence[float]) -> tuple[float, float]:
+    def js(self, scores: tuple[Scores, ...], seed: int) -> Quantity:
+        """Divergence; error and null are those of the first training."""
+        replicas = [self.replicas, *[0] * (len(scores) - 1)]
+        found = [divergence(entry, number, numpy_stream(seed, "judging/divergence", turn))
+                 for turn, (entry, number) in enumerate(zip(scores, replicas, strict=True))]
+        return self.mean(found[0][1], [value for value, _, _ in found], found[0][2])
+
+    def output(self, scores: tuple[Scores, ...], seed: int) -> dict[str, Quantity]:
+        """Reduced χ² and overlap of the output's histograms; error and null are those of the first training."""
+        chi2, overlaps = [entry.chi2(self.bins) for entry in scores], [entry.overlap(self.bins) for entry in scores]
+        far, error, null = chi2_error(*chi2[0]), math.nan, (np.empty(0), np.empty(0))
+        if self.replicas:
+            null = scores[0].histograms(self.bins).null(self.replicas, numpy_stream(seed, "judging/output"))
+            _, replicas = scores[0].bootstrap(self.bins, self.replicas, numpy_stream(seed, "judging/bootstrap"))
+            far, error = blended(chi2[0][0], null[0], far), blended(overlaps[0], null[1], float(replicas.std()))
+        mean = Quantity(float(np.mean([value for value, _ in chi2])), far, null[0])
+        return {"chi2_output": mean, "overlap_output": self.mean(error, overlaps, null[1])}
+
+    def mean(self, single: float, values: Sequence[float], null: Numbers | None = None) -> Quantity:
         """Mean over trainings on the same rows, and its error from that of one.
 
         With variance e² of one training and s² between r trainings on fresh halves, their mean has
@@ -187,10 +211,10 @@ class Classifier:
         """
         count, mean = len(values), float(np.mean(values))
         if self.folds or count == 1:
-            return mean, single * math.sqrt(2 / count if self.folds else 1)
+            return Quantity(mean, single * math.sqrt(2 / count if self.folds else 1), null)
         between = float(np.var(values, ddof=1))
         least = max(single**2, between) / count
-        return mean, math.sqrt(max(single**2 - between * (1 - 1 / count), least))
+        return Quantity(mean, math.sqrt(max(single**2 - between * (1 - 1 / count), least)), null)
 
 
 def trial(kind: Kind, real: Sample, fake: Sample, tested: NDArray[np.bool_], seed: int) -> Trial:

@@ -51,8 +51,8 @@ class Cells:
         return resample(self.content, self.variance, replicas, generator).reshape(replicas, 2, -1)
 
 
-def divergence(scores: Scores, replicas: int, generator: np.random.Generator) -> tuple[float, float]:
-    """Jensen-Shannon divergence in nats, and its error (NaN for no replicas).
+def divergence(scores: Scores, replicas: int, generator: np.random.Generator) -> tuple[float, float, Numbers]:
+    """Jensen-Shannon divergence in nats, its error (NaN for no replicas), and the replicas (R,) of equal samples.
 
     log 2 minus the cross entropy of the calibrated output, each class weighing ½: on average a bound from below,
     negative where there is nothing to see. The output is calibrated by isotonic regression on one half of the
@@ -68,10 +68,10 @@ def divergence(scores: Scores, replicas: int, generator: np.random.Generator) ->
                   ((scores.real, scores.real_weights), (scores.fake, scores.fake_weights)))
     value = crossed(real.content.reshape(2, -1), fake.content.reshape(2, -1))
     if not replicas:
-        return value, math.nan
+        return value, math.nan, np.empty(0)
     draws = (cells.draw(replicas, generator) for cells in (real.mixed(fake), fake.mixed(real)))
-    null = np.var([crossed(*pair) for pair in zip(*draws, strict=True)])
-    return value, math.sqrt(null + counted(real, fake))
+    null = np.array([crossed(*pair) for pair in zip(*draws, strict=True)])
+    return value, math.sqrt(float(np.var(null)) + counted(real, fake)), null
 
 
 def counted(real: Cells, fake: Cells) -> float:
