@@ -437,6 +437,20 @@ def test_images_views_and_constant_copies_are_measured(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(BY_NAME))
+@pytest.mark.parametrize("dead", [0.0, 0.1])
+def test_a_dead_cell_of_an_image_changes_nothing_but_for_a_copy_that_fills_it(name: str, dead: float) -> None:
+    def images(seed: int, dead: float) -> Table:
+        cells = gaussian(500, seed, 4)
+        cells[:, 3] = dead * (1 if dead < 1 else np.arange(500) % 2)
+        return Table.of({"layer": cells.reshape(-1, 2, 2)})
+
+    honest, filled = (single(BY_NAME[name], images(1, dead), images(2, fake)) for fake in (dead, 5.0))
+    assert abs(honest.excess) < 4
+    assert math.isfinite(filled.value)
+    assert filled.excess > 10 or name == "correlation", "a constant cell correlates with nothing"
+
+
+@pytest.mark.parametrize("name", list(BY_NAME))
 @pytest.mark.parametrize("sizes", [(50, 50), (3000, 60), (60, 3000)])
 def test_small_and_unequal_samples(name: str, sizes: tuple[int, int]) -> None:
     found = single(BY_NAME[name], table(gaussian(sizes[0], 1, 2)), table(gaussian(sizes[1], 2, 2)))

@@ -103,7 +103,14 @@ def standards(real: Sample) -> tuple[Numbers, Numbers]:
     """Weighted mean and spread (D,) of real columns; where negative weights leave no spread, that of the rows."""
     mean = real.weights @ real.values / real.weights.sum()
     variance = real.weights @ np.square(real.values - mean) / real.weights.sum()
-    return mean, np.sqrt(np.where(variance > 0, variance, real.values.var(axis=0)))
+    changing = np.ptp(real.values, axis=0) > 0
+    return mean, np.where(changing & (variance > 0), np.sqrt(np.abs(variance)), spreads(real.values))
+
+
+def spreads(values: Numbers) -> Numbers:
+    """Standard deviation (D,) of every column (N, D); one where all rows are equal, as in a dead cell of an image."""
+    spread = values.std(axis=0)
+    return np.where((np.ptp(values, axis=0) > 0) & (spread > 0), spread, 1.0)  # rounding gives constants a spread
 
 
 def moved(sample: Sample, mean: Numbers | float, scale: Numbers) -> Sample:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.errors import ConfigError, DataError
+from calque.judging.joint.draws import spreads
 from calque.judging.measure import Estimate
 from calque.judging.samples import LEAST_ROWS, Sample, check_weights, samples
 from calque.judging.views import RAW, View
@@ -68,7 +69,7 @@ class Coverage:
             ours, known = ours.rows(slice(spare, None)), ours.rows(slice(spare))
         else:
             known = equal_weight(more, seed, 2)
-        scale = held.values.std(axis=0)
+        scale = spreads(held.values)
         count = min(len(ours), len(theirs), len(known) // 2, self.rows)
         value = self.parts(ours.values / scale, theirs.values / scale, count)
         floor = self.parts(known.values[::2] / scale, known.values[1::2] / scale, count)
