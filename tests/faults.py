@@ -23,6 +23,7 @@ class Fault:
     blind: tuple[str, ...] = ()
     rows: int = 5000
     weighted: bool = False
+    used: int = 5000
 
 
 def honest(rows: int, stream: np.random.Generator) -> Columns:

@@ -135,8 +135,8 @@ def test_the_error_is_the_spread() -> None:
     classifier = Classifier(replicas=0, threads=1)
     measured = [classifier.numbers(classifier.scores(gaussian(300, 2 * i), gaussian(300, 2 * i + 1), i), i)["auc"]
                 for i in range(40)]
-    values, errors = np.array(measured).T
-    assert np.std((values - 0.5) / errors) == pytest.approx(1, abs=0.3)
+    pulls = [(quantity.value - 0.5) / quantity.error for quantity in measured]
+    assert np.std(pulls) == pytest.approx(1, abs=0.3)
 
 
 def test_every_row_is_scored_once_in_folds() -> None:

@@ -174,3 +174,64 @@ def test_runs_are_taken_as_an_ensemble(
     assert (code, "one for each of at least two trainings" in error) == (2, True)
     code, _, error = run(capsys, "compare", tmp_path / "1", tmp_path / "2")
     assert (code, "different samples or splits" in error) == (2, True)
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (["--weight", "w"], "--weight belongs to judging two files; a run has no use for it"),
+    (["--out", "elsewhere"], "--out belongs to judging two files; a run has no use for it"),
+])
+def test_options_that_would_be_ignored_are_refused(
+    runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    code, _, error = run(capsys, "judge", runs[0], *words)
+    assert (code, says in error) == (2, True)
+
+
+def test_data_is_for_runs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, error = run(capsys, "judge", files / "real.root", files / "good.npz", "--data", "x.root")
+    assert (code, "--data belongs to judging a run; two files has no use for it" in error) == (2, True)
+
+
+def test_one_name_means_one_column_in_all_views(muons: Table) -> None:
+    parts = muons.without_weight().rows(slice(0, 1500)), muons.without_weight().rows(slice(1500, None))
+    with pytest.raises(ConfigError, match=r"judge.define.logs calls 'log\(pz\)' 'pz', which is 'pz' already"):
+        judge_tables(*parts, define={"logs": {"pz": "log(pz)"}}, **FAST)
+
+
+def test_old_plots_and_pages_do_not_pose_as_new(muons: Table, tmp_path: Path) -> None:
+    parts = muons.without_weight().rows(slice(0, 1500)), muons.without_weight().rows(slice(1500, None))
+    calque.judge(*parts, out=tmp_path, views=["raw"], **FAST)
+    assert (tmp_path / "report.html").is_file()
+    assert list((tmp_path / "plots").glob("*.pdf"))
+    calque.judge(*parts, out=tmp_path, views=["raw"], plots=False, **FAST)
+    assert not (tmp_path / "report.html").exists()
+    assert not list((tmp_path / "plots").glob("*.p*"))
+    assert (tmp_path / "report.json").is_file()
+
+
+def test_a_run_with_a_rare_flag_is_trained_and_judged(tmp_path: Path) -> None:
+    from calque.fitting import fit
+    from calque.preparing import prepare
+
+    stream = np.random.default_rng(2)
+    rare = np.zeros(600, bool)
+    rare[5] = True
+    sample = Table.of({"x": stream.normal(size=600), "flag": rare, "rare": rare.astype("i4")})
+    data = prepare(sample, steps=["discrete rare", "standardise x"], context=["flag"], seed=1)
+    trained = fit(data, "flow", steps=3, batch=32, quiet=True, watch_every=3, model={"transforms": 1, "hidden": [8]})
+    report = calque.judge(trained, **{**FAST, "measures": "all"}, neighbours=200)
+    assert {estimate.of for estimate in report.of("ks")} == {"x"}
+
+
+def test_the_verdict_says_what_was_found() -> None:
+    from calque.judging import Estimate, Report
+
+    honest = Estimate("auc", "raw", 0.5, 0.01, 0.5, 0.01, details={"view": "raw"})
+    corner = Estimate("region", "raw", 0.3, 0.05, 1.0, 0.0, worse="away", details={"where": "pz > 100 GeV"})
+    copies = Estimate("copying", "raw", 0.505, 0.005, 0.5, 0.0, details={"identical": 0.4, "identical_held": 0.0})
+    assert Report((honest,), {}, 0).verdict().startswith("The copy cannot be told from the original: AUC 0.5")
+    said = Report((honest, corner), {}, 0).verdict()
+    assert said.startswith("The copy can be told")
+    assert "0.300 ± 0.050 times the events where pz > 100 GeV" in said
+    assert "40 % of the generated rows are among them" in Report((honest, copies), {}, 0).verdict()
+    assert "energy" in Report((Estimate("energy", "raw", 9, 1, 1, 0.1),), {}, 0).verdict().lower()

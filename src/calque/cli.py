@@ -88,7 +88,7 @@ def judge(
     where: Annotated[str | None, typer.Option(help="of two files: a condition on rows: pz > 10")] = None,
     train: Annotated[str | None, typer.Option(help="of two files: rows of the training, to test for copies")] = None,
     context: Annotated[str | None, typer.Option(help="of two files: columns the generator was given: id")] = None,
-    out: Annotated[str, typer.Option("--out", "-o", help="of two files: folder for report, page and plots")] = "judged",
+    out: Annotated[str | None, typer.Option("--out", "-o", help="of two files: folder for the report (judged)")] = None,
 ) -> None:
     """Say how far a run is from its original, on rows it never saw; or one file of events from another."""
     from calque.pipeline import judge_files, judge_folders
@@ -96,11 +96,24 @@ def judge(
     chosen = "quick" if quick else measures.split(",") if measures else None
     reading = {"columns": columns.split(",") if columns else None, "weight": weight, "where": where}
     given = {name: value for name, value in reading.items() if value is not None}
+    of_files = {**given, **{name: value for name, value in {"train": train, "context": context, "out": out}.items()
+                            if value is not None}}
     if is_folder(samples[0]):
+        refuse_options("two files", "a run", of_files)
         for told in judge_folders(samples, data, chosen, full):
             typer.echo(told)
     else:
-        typer.echo(judge_files(samples, train, given, context.split(",") if context else [], chosen, out, full))
+        refuse_options("a run", "two files", {"data": data} if data else {})
+        typer.echo(judge_files(samples, train, given, context.split(",") if context else [], chosen, out or "judged",
+                               full))
+
+
+def refuse_options(belong: str, asked: str, given: dict[str, Any]) -> None:
+    """Raise ConfigError for options that would be ignored."""
+    from calque.errors import ConfigError
+
+    if given:
+        raise ConfigError(f"--{next(iter(given))} belongs to judging {belong}; {asked} has no use for it")
 
 
 def is_folder(path: str) -> bool:

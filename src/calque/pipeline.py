@@ -12,7 +12,7 @@ from calque.errors import ConfigError, FileError
 from calque.fitting import fit
 from calque.fitting.fit import claim, is_finished
 from calque.judging.report import Report
-from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs
+from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, settings_of
 from calque.mixture import runs_in
 from calque.preparing import Data, prepare
 from calque.producing import Production, produce
@@ -69,17 +69,12 @@ def train_part(config: Config, data: Data, resume: bool, quiet: bool, say: Say) 
     return run
 
 
-def judge_run(run: Run, config: Config, data: str | None = None, **settings: Any) -> Report:
-    """Judge with a configuration's settings."""
-    return judge(run, data=data, **{**judge_settings(config), **settings})
-
-
 def judge_folders(folders: Sequence[str], data: str | None, measures: Any, full: bool) -> Iterator[str]:
     """Judge runs, or folders of categories, one after another."""
     settings = {} if measures is None else {"measures": measures}
     for folder in folders:
         for run in runs_in(folder):
-            yield tell(run.folder, judge_run(run, run.config, data, **settings), full)
+            yield tell(run.folder, judge(run, data=data, **{**settings_of(run.config), **settings}), full)
 
 
 def judge_files(
@@ -95,23 +90,15 @@ def judge_files(
     return tell(out, report, full)
 
 
-def judge_settings(config: Config) -> dict[str, Any]:
-    """What a configuration asks of the judge."""
-    wanted = config.judge
-    return {"plots": wanted.plots, "measures": wanted.measures, "kind": wanted.classifier, "rows": wanted.rows,
-            "neighbours": wanted.neighbours, "repeats": wanted.seeds, "folds": wanted.folds, "views": wanted.views,
-            "define": wanted.define, "seed": config.seed}
-
-
 def run_all(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> None:
     """Read, prepare, fit, judge, produce; with `resume`, what is done stays. Raises CalqueError in one line."""
     runs = train(config, resume, quiet, say)
     for run in runs:
-        verdict = judged_before(run, **judge_settings(run.config)) if resume else ""
+        verdict = judged_before(run, **settings_of(run.config)) if resume else ""
         if verdict:
             say(f"{run.folder}: judged already. {verdict}")
         else:
-            say(tell(run.folder, judge_run(run, run.config)))
+            say(tell(run.folder, judge(run, **settings_of(run.config))))
     if config.produce.n:
         say(str(produce_run(config, runs, resume, quiet)))
 

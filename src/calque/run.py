@@ -181,6 +181,11 @@ class ReportFolder:
 
     folder: Path
 
+    def clear(self) -> None:
+        """Remove what an earlier judgement left: old files must not pose as new ones."""
+        for path in (self.folder / REPORT, self.page, *self.plots.glob("*.png"), *self.plots.glob("*.pdf")):
+            path.unlink(missing_ok=True)
+
     def save(self, report: Mapping[str, Any]) -> None:
         """Keep the numbers."""
         write_bytes(self.folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False))

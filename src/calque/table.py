@@ -90,6 +90,11 @@ class Table:
         return tuple(name for name in self.columns if name != self.weight)
 
     @property
+    def varying(self) -> tuple[str, ...]:
+        """Features with more than one value."""
+        return tuple(name for name in self.features if len(self) and self[name].min() != self[name].max())
+
+    @property
     def weights(self) -> NDArray[np.float64]:
         """Weights (N,) in double precision; ones where the table has none."""
         if self.weight is None:
@@ -113,6 +118,11 @@ class Table:
         self.require(names)
         kept = weight if weight is not None else (self.weight if self.weight in names else None)
         return replace(self, columns={name: self.columns[name] for name in names}, weight=kept)
+
+    def keep(self, features: Iterable[str]) -> Table:
+        """Keep these features, and the weight."""
+        kept = set(features) | {self.weight}
+        return replace(self, columns={name: array for name, array in self.columns.items() if name in kept})
 
     def rows(self, index: Array | slice) -> Table:
         """Keep rows by index, slice or mask."""

@@ -28,7 +28,8 @@ class Watch:
 
     def __init__(self, run: Run, data: Data, config: FitConfig) -> None:
         self.run, self.config = run, config
-        self.real = data.judged(VALIDATE)
+        self.rows = data.judged(VALIDATE)
+        self.real = self.rows.keep(self.rows.varying)  # a rare flag may not vary in so few
         self.active = len(self.real) >= LEAST
         auto = "log_prob" if run.generator.has_density else "auc"
         self.measure = auto if config.watch == "auto" else config.watch
@@ -46,7 +47,7 @@ class Watch:
         measured: dict[str, float] = {}
         if self.active:
             drawn = replace(self.run, generator=generator.cpu())
-            fake = drawn.imitate(self.real, seed=loop.step)
+            fake = drawn.imitate(self.rows, seed=loop.step).keep(self.real.features)
             measured |= watched(self.measures, self.real, fake, self.config.watch_rows, self.run.config.seed)
         if self.active and generator.has_density:
             measured["log_prob"] = self.density(generator)

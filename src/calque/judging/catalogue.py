@@ -28,13 +28,14 @@ from calque.judging.worth import Worth
 
 @dataclass(frozen=True)
 class Budget:
-    """What the measures may use: the trees' kind, rows of each class, trainings, resamplings, threads, contexts.
+    """What the measures may use: kinds of classifiers, rows of each class, trainings, resamplings, threads, contexts.
 
     `rows` go into a classifier at most, `neighbours` into measures of pairs of rows. `context` names the columns that
     the generator was given, and `draw` gives generated rows for rows of them.
     """
 
     kind: Kind = "fast"
+    network: Kind = "network"
     rows: int = 100_000
     repeats: int = 1
     folds: int = 0
@@ -55,7 +56,7 @@ Make = Callable[[View, Budget], Measure]
 CATALOGUE: dict[str, Make] = {
     "trees": lambda view, budget: budget.classifier(budget.kind, view),
     "columns": lambda view, budget: Columns(view),
-    "network": lambda view, budget: budget.classifier("network", view),
+    "network": lambda view, budget: budget.classifier(budget.network, view),
     "region": lambda view, budget: Region(replace(budget.classifier("fast", view), repeats=1, folds=0)),
     "sliced": lambda view, budget: SlicedWasserstein(view, budget.rows),
     "correlation": lambda view, budget: Correlation(view, budget.rows),

@@ -56,12 +56,23 @@ def asked_views(
     real: Table, views: Sequence[str | View] | None, define: Mapping[str, Mapping[str, str]]
 ) -> list[View]:
     """The views to judge in; raises ConfigError for a name that is neither known nor defined."""
+    check_names(real, define)
     own = {name: View.of_expressions(name, expressions) for name, expressions in define.items()}
     if views is None:
         return [*(known for known in natural_views(real) if known.name not in own), *own.values()]
     if not views:
         raise ConfigError("no view to judge in; leave views out, or name at least one")
     return [view(asked, own) for asked in views]
+
+
+def check_names(real: Table, define: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise ConfigError where one name would mean two things: a column is judged once, whatever the view."""
+    meaning = {name: name for name in real.features}
+    for view_name, expressions in define.items():
+        for name, text in expressions.items():
+            if meaning.setdefault(name, text.strip()) != text.strip():
+                raise ConfigError(f"judge.define.{view_name} calls {text.strip()!r} {name!r}, which is "
+                                  f"{meaning[name]!r} already; give it a name of its own")
 
 
 @dataclass

@@ -15,6 +15,7 @@ from calque.judging.measure import Estimate, finite, plus_minus
 
 STANDS_OUT = 3.0  # standard deviations beyond the floor from which a measure is marked
 CERTAIN = 5.0  # the same for a sentence about the worst of many measures
+MOST_REPEATED = 0.01  # share of generated rows that may equal a training row by chance
 CLASSIFIERS = ("auc", "auc_network")
 COLUMNS = ("ks", "wasserstein", "chi2", "kl", "js", "separation", "tail_low", "tail_high")
 
@@ -56,8 +57,8 @@ class Report:
 
     @property
     def told(self) -> bool:
-        """Whether the copy can be told from the original by anything that was tried."""
-        sought = [estimate for estimate in self.estimates if estimate.measure not in ("copying", "worth", "region")]
+        """Whether an AUC stands out, or any other measure of the copy is certainly beyond its floor."""
+        sought = [estimate for estimate in self.estimates if estimate.measure not in ("copying", "worth")]
         return (any(excess(estimate) >= STANDS_OUT for estimate in self.of(*CLASSIFIERS))
                 or any(excess(estimate) >= CERTAIN for estimate in sought))
 
@@ -90,8 +91,10 @@ class Report:
     def verdict(self) -> str:
         """One sentence: the worst AUC against its floor, the worst column and corner, and whether it copies."""
         told = "can be told from the original" if self.told else "cannot be told from the original"
-        parts = [*self.words_of_classifiers(), *self.words_of_columns(), *self.words_of_regions()]
-        return f"The copy {told}: {', '.join(parts)}; {self.words_of_copying()}."
+        found = [*self.words_of_classifiers(), *self.words_of_columns(), *self.words_of_regions(),
+                 *self.words_of_rest()]
+        tried = ", ".join(found) or "nothing that was tried tells it"
+        return f"The copy {told}: {tried}; {self.words_of_copying()}."
 
     def words_of_classifiers(self) -> Iterable[str]:
         """What the strongest classifier says."""
@@ -114,14 +117,29 @@ class Report:
         if region is not None and excess(region) >= CERTAIN:
             yield f"{plus_minus(region.value, region.error)} times the events where {region.details['where']}"
 
+    def words_of_rest(self) -> Iterable[str]:
+        """The certain finding of any other measure, where nothing above is certain."""
+        worst = farthest(estimate for estimate in self.estimates if estimate.measure not in ("copying", "worth"))
+        if worst is not None and excess(worst) >= CERTAIN and worst.measure not in (*CLASSIFIERS, *COLUMNS, "region"):
+            yield (f"{explained(worst.measure).title} {excess(worst):.0f} standard deviations beyond its floor "
+                   f"({worst.of})")
+
     def words_of_copying(self) -> str:
         """Whether generated rows sit on training rows."""
         copying = self.of("copying")
         if not copying:
             return "copying was not tested"
         most = max(copying, key=lambda estimate: estimate.value)
+        again = max(repeats(estimate) for estimate in copying)
+        if again > MOST_REPEATED:
+            return f"it copies its training rows: {100 * again:.2g} % of the generated rows are among them"
         found = "it copies its training rows" if most.excess > STANDS_OUT else "no sign of copying"
         return f"{found} ({plus_minus(most.value, most.error)}, 0.5 is honest)"
+
+
+def repeats(copying: Estimate) -> float:
+    """Share of generated rows that equal a training row, beyond those that equal a held-out one."""
+    return float(copying.details.get("identical", 0.0)) - float(copying.details.get("identical_held", 0.0))
 
 
 def excess(estimate: Estimate) -> float:

@@ -110,7 +110,7 @@ def check_finite(table: Table) -> None:
 
 def check_constants(table: Table) -> None:
     """Raise DataError for columns without spread: nothing can be judged there."""
-    constant = [name for name in table.features if name not in varying(table)]
+    constant = [name for name in table.features if name not in table.varying]
     if constant:
         raise DataError(
             f"columns {listed(constant)} of {table.source} are constant (first value {table[constant[0]].flat[0]}); "
@@ -118,17 +118,13 @@ def check_constants(table: Table) -> None:
         )
 
 
-def varying(table: Table) -> list[str]:
-    """Features with more than one value."""
-    return [name for name in table.features if len(table) and table[name].min() != table[name].max()]
-
-
 def check_overlap(first: Table, second: Table, purpose: str) -> None:
     """Raise DataError where rows lie in both tables, beyond what repeated values explain."""
     ours, theirs = (row_keys(table, first.features) for table in (first, second))
-    repeated = 1 - len(np.unique(ours)) / len(ours)
+    repeated = len(ours) - len(np.unique(ours))  # two samples share twice as many per row, give or take their chance
+    chance = 2 * (repeated + 3 * np.sqrt(repeated) + 5) / len(ours)
     shared = int(np.isin(theirs, ours).sum())
-    if shared / len(theirs) > MOST_SHARED + 4 * repeated:
+    if shared > (MOST_SHARED + chance) * len(theirs):
         raise DataError(
             f"{shared} of {len(theirs)} rows of {second.source} lie in {first.source} too, equal in every column; "
             f"{purpose}: give two samples without common rows"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from calque.config import ReadConfig
+from calque.config import Config, ReadConfig
 from calque.errors import ConfigError, DataError, FileError
 from calque.judging.drawing.plots import draw_plots, write_plots
 from calque.judging.judge import judge_tables
@@ -16,6 +16,7 @@ from calque.judging.report import Report
 from calque.preparing import JUDGE, TRAIN, Data
 from calque.reading import find, fingerprint, read
 from calque.run import ReportFolder, Run, load_run
+from calque.seeds import derive
 from calque.table import Table
 
 
@@ -43,18 +44,24 @@ def judge(
                              reading or {}, settings)
     if isinstance(run, Table) or train is not None or out is not None or reading:
         raise ConfigError("a real sample is judged against a generated one: name both")
-    run = run if isinstance(run, Run) else load_run(Path(run))
+    return judge_run(run if isinstance(run, Run) else load_run(Path(run)), data, plots, seed, settings)
+
+
+def judge_run(run: Run, data: str | Path | None, plots: bool, seed: int, settings: Mapping[str, Any]) -> Report:
+    """Judge a run on rows that its training never saw."""
     sample = run.data or reread(run, data)
     real, training = sample.judged(JUDGE), sample.judged(TRAIN)
     if not len(real):
         raise DataError("no rows are left to judge: prepare.judging was 0")
-    fake = run.imitate(real, seed=seed + 1)
+    fake = run.imitate(real, seed=derive(seed, "judging/events"))
+    kept = real.varying  # a rare flag may not vary in the judging rows, and tells nothing there
+    real, fake, training = (table.keep(kept) for table in (real, fake, training))
 
     def draw(contexts: Table, seed: int) -> Table:
         return run.sample(len(contexts), context=contexts, seed=seed)
 
-    given: dict[str, Any] = {"context": run.context.names, "draw": draw} if run.context.names else {}
-    report = judge_tables(real, fake, train=training, seed=seed, **given, **settings)
+    context = tuple(name for name in run.context.names if name in kept)
+    report = judge_tables(real, fake, train=training, seed=seed, context=context, draw=draw, **settings)
     if run.reports is not None:
         said = {"plots": plots, "seed": seed, **settings}
         keep(report, real, fake, run.reports, plots, said, str(run.folder), run.history, run.provenance)
@@ -99,11 +106,20 @@ def keep(
     title: str, history: Sequence[Mapping[str, Any]] = (), provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report, its plots and its page; the numbers come last and say that everything is there."""
+    out.clear()
     if plots:
         drawn = draw_plots(report, real, fake, history)
         write_plots(drawn, out.plots)
         save_page(out.page, report, drawn, real=real, fake=fake, title=title, provenance=provenance)
     out.save({**report.to_dict(), "settings": settings})
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """What a configuration asks of the judge."""
+    wanted = config.judge
+    return {"plots": wanted.plots, "measures": wanted.measures, "kind": wanted.classifier, "network": wanted.network,
+            "rows": wanted.rows, "neighbours": wanted.neighbours, "repeats": wanted.seeds, "folds": wanted.folds,
+            "views": wanted.views, "define": wanted.define, "seed": config.seed}
 
 
 def judged_before(run: Run, **settings: Any) -> str:

@@ -38,5 +38,6 @@ def watched(names: Iterable[str], real: Table, fake: Table, rows: int, seed: int
             merit = figure_of_merit(real, fake, seed=seed, rows=rows)
             found |= {"auc": merit.auc, "chi2": merit.chi2, "overlap": merit.overlap}
         else:
-            found[name] = max(estimate.value for estimate in WATCHABLE[name](rows)(real, fake, seed=seed))
+            estimates = WATCHABLE[name](rows)(real, fake, seed=seed)
+            found |= {name: max(estimate.value for estimate in estimates)} if estimates else {}
     return found

@@ -74,8 +74,7 @@ class Data:
     def judged(self, part: int) -> Table:
         """Rows as generated ones have to look: weighted unless taken as they are, columns of one value left out."""
         table = self.rows(part).without_weight() if self.weights == "none" else self.rows(part)
-        return table.select([name for name in table.names
-                             if name == table.weight or np.ptp(self.table[name]) > 0], table.weight)
+        return table.keep(self.table.varying)
 
     @property
     def rate(self) -> float:

@@ -15,6 +15,7 @@ Numbers = NDArray[np.float64]
 
 TAIL_SHARE = 0.001  # the outermost share that is compared
 TAIL_EVENTS = 20.0  # effective events that have to lie in it
+LARGEST_TAIL = 0.1  # what holds them must not be more
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,12 @@ def tail_high(shares: Shares) -> Numbers:
 def outermost(shares: Shares, position: Numbers, real: Numbers, fake: Numbers) -> Numbers:
     """Ratio of the mean quantiles beyond a share p: (∫ Q_fake − pM) / (∫ Q_real − pM) with the real median M.
 
-    Cells come from the outside inwards. NaN where the real tail does not leave the median.
+    Cells come from the outside inwards. NaN where the real tail does not leave the median, and where so few events
+    are effective that it would be no tail.
     """
     level = tail_share(shares)
+    if level > LARGEST_TAIL:
+        return np.full(real.shape[:-1], np.nan)
     middle = median(shares.position, shares.real)
     ours, theirs = (mean_within(position, sample, level) - middle for sample in (real, fake))
     return np.divide(theirs, ours, out=np.full_like(ours, np.nan), where=ours != 0)
