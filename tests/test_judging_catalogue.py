@@ -126,15 +126,16 @@ def test_measures_are_chosen_by_name() -> None:
         chosen(["trese"])
 
 
-TRIED = ("trees", "columns", "network", "region", "sliced", "correlation", "fpd", "kpd", "energy", "coverage", "copying",
-         "conditional")
+TRIED = ("trees", "columns", "network", "region", "sliced", "correlation", "fpd", "kpd", "energy", "coverage",
+         "copying", "conditional")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_found_by_what_should_find_them(fault: str) -> None:
     real, fake, train = planted(fault, FAULTS[fault].rows, seed=1)
-    found = judge_tables(real, fake, train=train, views=["raw", "derived"] if "turned" in fault else ["raw"],
-                         measures=TRIED, rows=FAULTS[fault].used, neighbours=3000, replicas=20, threads=1, context=("q",))
+    views = ["raw", "derived"] if "turned" in fault else ["raw"]
+    found = judge_tables(real, fake, train=train, views=views, measures=TRIED, rows=FAULTS[fault].used, neighbours=3000,
+                         replicas=20, threads=1, context=("q",))
     for measure in FAULTS[fault].found_by:
         assert max(estimate.excess for estimate in found.of(measure)) > STANDS_OUT, measure
     for measure in FAULTS[fault].blind:
