@@ -25,6 +25,7 @@ from calque.fitting.games import GAMES
 from calque.fitting.loop import Loop
 from calque.fitting.objective import Objective
 from calque.fitting.variational import Variational
+from calque.kinds import KINDS
 from calque.mixture import load
 from calque.models import GENERATORS, Autoencoder, DenseGenerator
 from calque.models.network import widths
@@ -67,7 +68,11 @@ def state(objective: Objective, player: str, own: bool) -> list[torch.Tensor]:
 
 
 def test_the_catalogue_is_complete() -> None:
-    assert {entry["kind"] for entry in CATALOGUE.values()} == set(OBJECTIVES) == set(GENERATORS)
+    assert {entry["kind"] for entry in CATALOGUE.values()} == set(KINDS)
+    assert {kind.generator for kind in KINDS.values()} == set(GENERATORS)
+    assert {kind.objective for kind in KINDS.values()} == set(OBJECTIVES)
+    for kind in KINDS.values():
+        assert GENERATORS[kind.generator].has_density == kind.density
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -21,7 +21,7 @@ from calque.recipes import describe_recipes, find_recipe, shipped
 
 SOURCE = REPOSITORY / "src" / "calque"
 MODULES = sorted(SOURCE.rglob("*.py"))
-FLOOR = ["table", "seeds", "errors", "extras", "atomic", "progress"]
+FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "progress"]
 ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"], ["config", "run", "mixture"],
          ["judging"],
          ["fitting"], ["producing"], ["pipeline"], ["cli"], ["__main__"]]
@@ -184,3 +184,25 @@ def test_recipes_build_what_they_name() -> None:
         for part in [config.category(category) for category in config.categories] or [config]:
             generator = run.build_generator(part, Layout.flat(["a", "b", "c"]), 2)
             assert build_objective(part, generator).turns, name
+
+
+def test_a_kind_brings_its_settings_and_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    from calque import kinds
+    from calque.config import build
+
+    fast = kinds.Kind("a test", "none", "dense", "adversarial", model={"layers": 1}, settings={"game": "minimax"},
+                      optimiser={"rate": 0.25, "beta1": 0.0})
+    monkeypatch.setitem(kinds.KINDS, "fast-test", fast)
+    config = build({"fit": {"kind": "fast-test", "model": {"latent": 7}, "optimiser": {"beta1": 0.5}}}, "here")
+    assert config.fit.model == {"layers": 1, "latent": 7}
+    assert config.fit.objective == {"game": "minimax"}
+    assert (config.fit.optimiser.rate, config.fit.optimiser.beta1) == (0.25, 0.5)
+
+
+def test_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    from calque.cli import main
+    from calque.kinds import KINDS
+
+    assert main(["models"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == ["kind", *KINDS]

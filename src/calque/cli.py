@@ -198,6 +198,19 @@ def recipes() -> None:
         typer.echo(line)
 
 
+@app.command()
+def models() -> None:
+    """List the kinds of generators: density, passes to sample, what it is, paper."""
+    from calque.kinds import KINDS
+
+    rows = [("kind", "density", "passes", "what", "paper"),
+            *((name, "yes" if kind.density else "no", kind.passes, kind.about, kind.paper)
+              for name, kind in KINDS.items())]
+    widths = [max(len(row[place]) for row in rows) for place in range(5)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; an error a user can mend is one line and exit code 2."""
     given = sys.argv[1:] if arguments is None else arguments

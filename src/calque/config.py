@@ -13,6 +13,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from calque.errors import ConfigError, FileError, unknown
+from calque.kinds import KINDS
 
 
 class Section(BaseModel):
@@ -201,9 +202,19 @@ def parse_setting(text: str) -> dict[str, Any]:
 def build(raw: Mapping[str, Any], where: str) -> Config:
     """Validate raw tables; raises ConfigError that names the nearest key."""
     try:
-        return Config.model_validate(raw)
+        return Config.model_validate(with_presets(raw))
     except ValidationError as error:
         raise ConfigError(explain(Config, error, where)) from error
+
+
+def with_presets(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put in what a kind of generator brings along; what the user sets wins."""
+    fit = raw.get("fit", {})
+    kind = KINDS.get(fit.get("kind", "flow")) if isinstance(fit, Mapping) else None
+    if kind is None:
+        return raw
+    preset = {"model": kind.model, "objective": kind.settings, "optimiser": kind.optimiser}
+    return merge(raw, {"fit": merge(preset, fit)})
 
 
 def explain(section: type[Section], error: ValidationError, where: str) -> str:

@@ -19,6 +19,7 @@ from torch import Tensor
 from calque.atomic import replacing, write_bytes
 from calque.config import Config, checked, load_config, to_toml
 from calque.errors import CalqueError, ConfigError, DataError, FileError, nearest, unknown
+from calque.kinds import find_kind
 from calque.models import GENERATORS, Generator
 from calque.preparing import TRAIN, Context, Data, Preparation
 from calque.reading.formats import first_line
@@ -35,11 +36,8 @@ CHUNK = 2_000  # rows whose activations stay in the cache; larger ones cost page
 
 def build_generator(config: Config, layout: Layout, context: int) -> Generator:
     """Make the untrained generator that a configuration names."""
-    kind = config.fit.kind
-    if kind not in GENERATORS:
-        raise ConfigError(unknown("kind", kind, GENERATORS, "of generator (fit.kind)"))
-    make = GENERATORS[kind]
-    return make(layout, context, **checked(f"kind {kind!r} (fit.model)", make, config.fit.model))
+    make = GENERATORS[find_kind(config.fit.kind).generator]
+    return make(layout, context, **checked(f"kind {config.fit.kind!r} (fit.model)", make, config.fit.model))
 
 
 @dataclass

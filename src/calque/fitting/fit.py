@@ -19,7 +19,7 @@ from torch import Tensor
 from calque import __version__
 from calque.config import Config, checked, load_config, merge, to_toml
 from calque.config import build as build_config
-from calque.errors import CalqueError, ConfigError, FileError, unknown
+from calque.errors import CalqueError, ConfigError, FileError
 from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
@@ -29,13 +29,16 @@ from calque.fitting.loop import Loop
 from calque.fitting.objective import Objective
 from calque.fitting.variational import Variational
 from calque.fitting.watch import Watch
+from calque.kinds import find_kind
 from calque.models import Generator
 from calque.preparing import TRAIN, Data
 from calque.progress import progress
 from calque.run import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, Run, build_generator, new_run, read_history
 from calque.seeds import derive
 
-OBJECTIVES: dict[str, type[Objective]] = {"gan": Adversarial, "vae": Variational, "flow": Likelihood}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "adversarial": Adversarial, "variational": Variational, "likelihood": Likelihood,
+}
 
 
 class StoppedError(CalqueError):
@@ -78,23 +81,21 @@ def fit(
 def settle(data: Data, kind: str | None, out: str | Path | None, config: Config | None,
            settings: Mapping[str, Any]) -> Config:
     """The complete configuration of a fit called from Python or from a file."""
-    base = config or Config(seed=data.seed)
     over = {**settings, "weights": data.weights, **({"kind": kind} if kind else {})}
     if settings.get("weights", data.weights) != data.weights:
         raise ConfigError(f"the sample was prepared with weights = {data.weights!r}; prepare it with "
                           f"weights = {settings['weights']!r}")
-    raw = merge(base.model_dump(), {"fit": over, **({"out": str(out)} if out else {})})
-    raw["read"]["weight"] = raw["read"]["weight"] or data.table.weight
+    base = config.model_dump() if config else {"seed": data.seed}
+    raw = merge(base, {"fit": over, **({"out": str(out)} if out else {})})
+    if data.table.weight and not raw.get("read", {}).get("weight"):
+        raw = merge(raw, {"read": {"weight": data.table.weight}})
     return build_config(raw, "calque.fit")
 
 
 def build_objective(config: Config, generator: Generator) -> Objective:
     """The objective that belongs to a kind."""
-    kind = config.fit.kind
-    if kind not in OBJECTIVES:
-        raise ConfigError(unknown("kind", kind, OBJECTIVES))
-    make = OBJECTIVES[kind]
-    return make(generator, **checked(f"kind {kind!r} (fit.objective)", make, config.fit.objective))
+    make = OBJECTIVES[find_kind(config.fit.kind).objective]
+    return make(generator, **checked(f"kind {config.fit.kind!r} (fit.objective)", make, config.fit.objective))
 
 
 def check_reach(generator: Generator, x: Tensor) -> None:

@@ -7,6 +7,8 @@ from calque.models.dense import Critic, DenseGenerator
 from calque.models.flow import SplineFlow
 from calque.models.generator import Generator
 
-GENERATORS: dict[str, type[Generator]] = {"gan": DenseGenerator, "vae": Autoencoder, "flow": SplineFlow}
+GENERATORS: dict[str, type[Generator]] = {
+    "dense": DenseGenerator, "autoencoder": Autoencoder, "spline-flow": SplineFlow,
+}
 
 __all__ = ["GENERATORS", "Autoencoder", "Critic", "DenseGenerator", "Generator", "SplineFlow"]
