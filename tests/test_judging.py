@@ -257,7 +257,39 @@ def test_copies_are_found_and_fresh_rows_are_not() -> None:
     assert (copied.value, copied.details["identical"]) == (1.0, 1.0)
     assert copied.excess > 20
     (fresh,) = Copying()(held, gaussian(2000, 3), trained)
-    assert fresh.value == pytest.approx(0.5, abs=4 * fresh.floor_error)
+    assert fresh.value == pytest.approx(0.5, abs=4 * fresh.error)
+    assert fresh.details["identical"] == fresh.details["identical_held"] == 0
+
+
+def test_copies_are_found_among_many_training_rows() -> None:
+    held, trained = gaussian(60_000, 1), gaussian(60_000, 2)
+    fresh = gaussian(20_000, 3)
+    few = np.arange(20_000) < 2000
+    mixed = Table.of({name: np.where(few, trained[name][:20_000], fresh[name]) for name in fresh.features})
+    (estimate,) = Copying(rows=4000)(held, mixed, trained)
+    assert estimate.details["identical"] == 0.1, "of all generated rows, not of those that are asked"
+    assert estimate.value == pytest.approx(0.55, abs=3 * estimate.error)
+    assert estimate.excess > 4
+
+
+@pytest.mark.parametrize("columns", [8, 9])
+def test_the_nearest_row_is_the_nearest_of_all_in_few_and_many_columns(columns: int) -> None:
+    held, fake, trained = (gaussian(300, seed, columns=columns) for seed in (1, 2, 3))
+    ours, theirs, asked = (np.stack(list(table.columns.values()), axis=1) for table in (trained, held, fake))
+    scale = np.concatenate([ours, theirs]).std(axis=0)
+    nearest = [np.sqrt((((asked[:, None] - rows) / scale) ** 2).sum(axis=2)).min(axis=1) for rows in (ours, theirs)]
+    (estimate,) = Copying()(held, fake, trained)
+    assert estimate.value == np.mean(nearest[0] < nearest[1])
+    assert estimate.details["median_distance_trained"] == pytest.approx(np.median(nearest[0]))
+    (copied,) = Copying()(held, trained, trained)
+    assert copied.value == 1
+    assert copied.details["median_distance_trained"] == 0
+
+
+def test_repeated_values_are_identical_to_held_rows_as_well() -> None:
+    held, fake, trained = (Table.of({"n": np.random.default_rng(seed).integers(0, 4, 3000)}) for seed in (1, 2, 3))
+    (estimate,) = Copying()(held, fake, trained)
+    assert (estimate.details["identical"], estimate.details["identical_held"], estimate.value) == (1, 1, 0.5)
 
 
 def test_rotated_copies_show_in_the_derived_view() -> None:

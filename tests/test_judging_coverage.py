@@ -92,12 +92,13 @@ def test_too_narrow_a_copy_recalls_little_and_is_no_denser() -> None:
     assert found["density"].value == pytest.approx(1, abs=0.05), "k of n balls hold a row, wherever it lies inside"
 
 
-def test_a_dead_cell_of_an_image_changes_nothing() -> None:
+@pytest.mark.parametrize("dead", [0.0, 0.1])
+def test_a_dead_cell_of_an_image_changes_nothing(dead: float) -> None:
     flat, images = [], []
     for seed in (1, 2, 3):
         cells = np.random.default_rng(seed).normal(size=(1000, 3))
         flat.append(Table.of({f"c{place}": cells[:, place] for place in range(3)}))
-        images.append(Table.of({"layer": np.column_stack([cells, np.full(1000, 0.1)]).reshape(-1, 2, 2)}))
+        images.append(Table.of({"layer": np.column_stack([cells, np.full(1000, dead)]).reshape(-1, 2, 2)}))
     assert [one.value for one in Coverage()(*images)] == pytest.approx([one.value for one in Coverage()(*flat)])
 
 

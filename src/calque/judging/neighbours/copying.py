@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calque.errors import DataError
+from calque.judging.joint.draws import spreads
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample, comparable
+from calque.judging.samples import Sample, comparable, row_keys
 from calque.judging.views import RAW, View
+from calque.seeds import numpy_stream
 from calque.table import Table
+
+Numbers = NDArray[np.float64]
+
+MOST = 1_000_000  # real rows of each set that are searched
+TREE_COLUMNS = 8  # in more, a tree looks at nearly every row
+WIDE = 2_000_000  # numbers of each set that are searched there, row by row
 
 
 @dataclass(frozen=True)
 class Copying:
     """Share of generated rows whose nearest real row is a training row; 0.5 is honest, 1 is a copy.
 
-    Nearest among equally many training (`reference`) and held-out (`real`) rows, at most `rows` of each, in
+    At most `rows` generated rows are asked. Nearest among equally many training (`reference`) and held-out (`real`)
+    rows, as many as there are up to a million of each (two million numbers of each in more than eight columns), in
     columns scaled to unit spread; ties count half. Weights play no part: a row is copied or it is not.
     """
 
@@ -40,13 +50,20 @@ class Copying:
         held, drawn, trained = (self.view(table) for table in (real, fake, reference))
         names = comparable(held, drawn)
         comparable(held, trained)
-        count = min(len(held), len(trained), self.rows)
-        known = [Sample.of(table, names).draw(count, seed, label).values
-                 for table, label in ((trained, "trained"), (held, "held"))]
         asked = Sample.of(drawn, names).draw(self.rows, seed, "asked").values
-        return (self.estimate(*nearest_two(asked, *known)),)
+        ours, theirs = (row_keys(table, names) for table in (trained, held))
+        count = min(len(held), len(trained), self.most(asked.shape[1]))
+        known = [Sample.of(table.rows(distinct(keys, count, seed, label)), names).values
+                 for table, keys, label in ((trained, ours, "trained"), (held, theirs, "held"))]
+        again = row_keys(drawn, names)
+        return (self.estimate(*nearest_two(asked, *known), searched=count, identical=float(np.isin(again, ours).mean()),
+                              identical_held=float(np.isin(again, theirs).mean())),)
 
-    def estimate(self, trained: Neighbours, held: Neighbours) -> Estimate:
+    def most(self, columns: int) -> int:
+        """Real rows of each set that may be searched."""
+        return MOST if columns <= TREE_COLUMNS else max(WIDE // columns, self.rows)
+
+    def estimate(self, trained: Neighbours, held: Neighbours, **details: Any) -> Estimate:
         """Count the rows whose nearest is a training row."""
         copied = (trained.distance < held.distance) + 0.5 * (trained.distance == held.distance)
         share, size = float(copied.mean()), independent(trained, held)
@@ -55,11 +72,11 @@ class Copying:
             "copying", self.view.name, share, math.sqrt(guarded * (1 - guarded) / size), 0.5, 0.0,
             how="binomial, generated rows that share a nearest row counted once; floor: exact, by symmetry",
             details={
-                "view": self.view.name, "generated_rows": len(copied), "independent_rows": size,
-                "identical": float(np.mean(trained.distance == 0)),
+                "view": self.view.name, "generated_rows": len(copied), "independent_rows": size, **details,
                 "median_distance_trained": float(np.median(trained.distance)),
                 "median_distance_held": float(np.median(held.distance)),
             },
+            null_error=0.5 / math.sqrt(size),
         )
 
 
@@ -67,26 +84,32 @@ class Copying:
 class Neighbours:
     """Distance to, and row number of, the nearest row of a set."""
 
-    distance: NDArray[np.float64]
+    distance: Numbers
     row: NDArray[np.intp]
 
 
-def nearest_two(
-    asked: NDArray[np.float64], trained: NDArray[np.float64], held: NDArray[np.float64]
-) -> tuple[Neighbours, Neighbours]:
+def distinct(keys: NDArray[np.uint64], count: int, seed: int, label: str) -> NDArray[np.intp]:
+    """Choose so many rows at random, and of equal ones the first: many equal rows make a tree slow."""
+    chosen = numpy_stream(seed, f"judging/copying/{label}").permutation(len(keys))[:count]
+    return np.asarray(chosen[np.unique(keys[chosen], return_index=True)[1]])
+
+
+def nearest_two(asked: Numbers, trained: Numbers, held: Numbers) -> tuple[Neighbours, Neighbours]:
     """Nearest training and nearest held-out row of every asked row, all columns scaled to unit spread."""
-    both = np.concatenate([trained, held])
-    spread = both.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
+    scale = spreads(np.concatenate([trained, held]))
     return neighbours(asked / scale, trained / scale), neighbours(asked / scale, held / scale)
 
 
-def neighbours(asked: NDArray[np.float64], known: NDArray[np.float64]) -> Neighbours:
-    """Find the nearest of the known rows."""
-    from sklearn.neighbors import NearestNeighbors
+def neighbours(asked: Numbers, known: Numbers) -> Neighbours:
+    """Find the nearest of the known rows: by a tree, or in many columns by products of all pairs."""
+    if asked.shape[1] <= TREE_COLUMNS:
+        from scipy.spatial import KDTree
 
-    distance, row = NearestNeighbors(n_neighbors=1).fit(known).kneighbors(asked)
-    return Neighbours(distance[:, 0], row[:, 0])
+        return Neighbours(*KDTree(known).query(asked))
+    from sklearn.metrics import pairwise_distances_argmin
+
+    row = pairwise_distances_argmin(asked, known)
+    return Neighbours(np.sqrt(np.square(asked - known[row]).sum(axis=1)), row)  # products round, differences do not
 
 
 def independent(trained: Neighbours, held: Neighbours) -> float:
