@@ -12,7 +12,7 @@ import pytest
 from calque.errors import CalqueError
 from calque.judging.contents import Cells, Contents, squared_distance
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample
+from calque.judging.samples import NotMeasurableError, Sample
 from calque.judging.worth import LIMIT, Worth, inverse_worth, worth
 from calque.table import Table
 
@@ -202,6 +202,18 @@ def test_few_values_make_few_cells() -> None:
     assert {estimate.details["cells"] for estimate in found} == {4}
     mean, error = inverses(found)
     assert mean == pytest.approx(1 / 5000, abs=4 * error)
+
+
+def flagged(seed: int, **more: np.ndarray) -> Table:
+    """A flag that one row in two thousand has."""
+    return Table.of({"flag": np.arange(2000) == 7 * seed, **more})
+
+
+def test_a_rare_flag_is_left_out() -> None:
+    tables = [flagged(seed, x=np.random.default_rng(seed).normal(size=2000)) for seed in (1, 2, 3)]
+    assert [estimate.name for estimate in Worth()(*tables)] == ["worth_x", "worth_raw"]
+    with pytest.raises(NotMeasurableError, match="no two cells"):
+        Worth()(*map(flagged, (1, 2, 3)))
 
 
 def test_more_truth_tells_more() -> None:

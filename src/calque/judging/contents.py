@@ -93,6 +93,11 @@ class Contents:
         return cls(share, np.diag(spread) - mixed - mixed.T + np.outer(share, share) * spread.sum())
 
     @property
+    def cells(self) -> int:
+        """Cells that hold anything."""
+        return int(np.count_nonzero(self.share))
+
+    @property
     def noise(self) -> float:
         """Sum of the variances."""
         return float(np.trace(self.covariance))

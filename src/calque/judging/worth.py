@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from calque.errors import ConfigError
 from calque.judging.contents import Cells, Contents, held_apart, squared_distance
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample, comparable
+from calque.judging.samples import NotMeasurableError, Sample, comparable
 from calque.judging.views import RAW, View
 from calque.seeds import numpy_stream
 from calque.table import Table
@@ -51,7 +49,10 @@ class Worth:
     def __call__(
         self, real: Table, fake: Table, reference: Table | None = None, seed: int = 0
     ) -> tuple[Estimate, ...]:
-        """Estimate the worth in every column, and in all together."""
+        """Estimate the worth in every column, and in all together; a column too rare for two cells is left out.
+
+        Raises DataError where none is left.
+        """
         known, drawn = self.view(real), self.view(fake)
         names, more = comparable(known, drawn), None if reference is None else self.view(reference)
         if more is not None:
@@ -60,8 +61,12 @@ class Worth:
             further = self.view(self.truth)
             comparable(known, further)
             known = Table.concatenate([known, further])
-        return tuple(estimate(of, *filled(of, which, depth, known, drawn, more, seed))
-                     for of, which, depth in self.parts(known, names))
+        contents = {of: filled(which, depth, known, drawn, more, seed) for of, which, depth in self.parts(known, names)}
+        found = tuple(estimate(of, *held) for of, held in contents.items() if held[0].cells > 1)
+        if not found:
+            raise NotMeasurableError(f"nearly all rows of {known.source} have the same value in every column: no two "
+                                     "cells to compare; give more rows, or select other columns")
+        return found
 
     def parts(self, table: Table, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], int]]:
         """What to look at: the name of it, its columns, and how often to split."""
@@ -72,7 +77,7 @@ class Worth:
 
 
 def filled(
-    of: str, names: tuple[str, ...], depth: int, real: Table, fake: Table, reference: Table | None, seed: int
+    names: tuple[str, ...], depth: int, real: Table, fake: Table, reference: Table | None, seed: int
 ) -> tuple[Contents, Contents, Contents | None]:
     """Contents of the real, generated and training rows in the same cells."""
     makers, truth = held_apart(Sample.of(real, names), seed)
@@ -99,7 +104,7 @@ def estimate(of: str, truth: Contents, fake: Contents, reference: Contents | Non
         details={
             "lower_limit": limited, "inverse": inverse, "inverse_error": error,
             "training_rows": training, "amplification": value / training, "amplification_error": value_error / training,
-            "generated_rows": fake.size, "real_rows": truth.size, "cells": int(np.count_nonzero(truth.share)),
+            "generated_rows": fake.size, "real_rows": truth.size, "cells": truth.cells,
             "infinite_rows": math.inf if inverse <= 1 / fake.size else 1 / (inverse - 1 / fake.size),
             "resolution": truth.evenness / (LIMIT * truth.null),
             **measured(truth, reference),
