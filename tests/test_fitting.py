@@ -15,11 +15,12 @@ import torch
 from conftest import STEPS, small_fit
 from safetensors.torch import load_file
 
-from calque.config import Config, FitConfig
+from calque.config import Config, build
 from calque.errors import ConfigError, DataError, DivergedError, FileError
 from calque.fitting import OBJECTIVES, StoppedError, fit
+from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
-from calque.fitting.constraints import ZeroCentred
+from calque.fitting.constraints import GradientPenalty, ZeroCentred
 from calque.fitting.fit import build_objective
 from calque.fitting.games import GAMES
 from calque.fitting.loop import Loop
@@ -28,7 +29,7 @@ from calque.fitting.variational import Variational
 from calque.kinds import KINDS
 from calque.mixture import load
 from calque.models import GENERATORS, Autoencoder, DenseGenerator
-from calque.models.network import widths
+from calque.models.network import SpectralLinear, widths
 from calque.preparing import TRAIN, Data, prepare
 from calque.run import Run, build_generator
 from calque.table import Layout, Table
@@ -40,11 +41,20 @@ CATALOGUE: dict[str, dict[str, Any]] = {
         "objective": {"game": "minimax", "blur_labels": "real", "layers": 1, "base": 16, "critic_turns": 2}},
     "r1 and r2": {"kind": "gan", "model": {"layers": 1, "base": 16, "norm": "none"},
                   "objective": {"constraint": "r1r2", "norm": "none", "layers": 1, "base": 16}},
+    "least squares": {"kind": "lsgan", "model": {"base": 16}, "objective": {"base": 16, "label_blur": 0.1}},
+    "wasserstein, clipped": {"kind": "wgan", "model": {"base": 16}, "objective": {"base": 16, "critic_turns": 2}},
+    "wasserstein, penalised": {"kind": "wgan-gp", "model": {"base": 16}, "objective": {"base": 16, "norm": "layer"}},
+    "the note's game, penalised": {"kind": "minimax-gan", "model": {"base": 16},
+                                   "objective": {"base": 16, "constraint": "gradient-penalty", "strength": 1.0}},
+    "spectral norm": {"kind": "sngan", "model": {"layers": 1, "base": 16, "norm": "spectral"},
+                      "objective": {"layers": 1, "base": 16}},
+    "relativistic": {"kind": "r3gan", "model": {"base": 16}, "objective": {"base": 16}},
     "the note's vae": {"kind": "vae", "model": {"likelihood": "bernoulli"}, "objective": {"reconstruction": 1000.0}},
     "gaussian vae": {"kind": "vae", "model": {"norm": "batch", "dropout": 0.1},
                      "objective": {"reconstruction": 1.0, "beta": 0.5}},
     "flow": {"kind": "flow", "model": {"hidden": [16]}},
     "coupling flow": {"kind": "flow", "model": {"hidden": [16], "passes": 2}, "objective": {"input_blur": 0.01}},
+    "mixture": {"kind": "mixture", "model": {"components": 5}},
 }
 
 
@@ -57,7 +67,7 @@ def data(muons: Table) -> Data:
 def objective_of(data: Data, name: str) -> tuple[Objective, Loop]:
     """An entry of the catalogue, ready to play."""
     torch.manual_seed(0)
-    config = Config(fit=FitConfig(batch=64, **CATALOGUE[name]))
+    config = build({"fit": {"batch": 64, **CATALOGUE[name]}}, "the catalogue")
     objective = build_objective(config, build_generator(config, data.preparation.layout, data.context.size))
     return objective, Loop(objective, Batches(*data.encode(TRAIN), 64, torch.device("cpu")), config.fit, 0)
 
@@ -101,10 +111,10 @@ def test_a_draw_is_a_pure_function_whatever_the_batch(data: Data, name: str) -> 
     assert not torch.allclose(whole, other)
 
 
-@pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if entry["kind"] == "flow"])
+@pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if KINDS[entry["kind"]].density])
 def test_a_density_integrates_to_one_and_matches_its_draws(name: str) -> None:
     torch.manual_seed(0)
-    config = Config(fit=FitConfig(**CATALOGUE[name]))
+    config = build({"fit": CATALOGUE[name]}, "the catalogue")
     generator = build_generator(config, Layout.flat(["a", "b"]), 0)
     side = torch.linspace(-7, 7, 300)
     grid = torch.cartesian_prod(side, side)
@@ -130,8 +140,8 @@ def test_widths_are_the_note_s() -> None:
 def test_games_are_their_formulas() -> None:
     logits = torch.linspace(-3, 3, 7)
     prob = torch.sigmoid(logits)
-    torch.testing.assert_close(GAMES["non-saturating"]().generator(logits), -prob.log().mean())
-    torch.testing.assert_close(GAMES["minimax"]().generator(logits), (1 - prob).log().mean())
+    torch.testing.assert_close(GAMES["non-saturating"]().generator(-logits, logits), -prob.log().mean())
+    torch.testing.assert_close(GAMES["minimax"]().generator(-logits, logits), (1 - prob).log().mean())
     ones, zeros = torch.ones(7), torch.zeros(7)
     expected = -(prob.log().mean() + (1 - prob).log().mean()) / 2
     torch.testing.assert_close(GAMES["minimax"]().critic(logits, logits, ones, zeros), expected)
@@ -140,11 +150,71 @@ def test_games_are_their_formulas() -> None:
 
 
 def test_the_penalty_of_a_linear_critic_is_exact() -> None:
-    slope = torch.tensor([3.0, 4.0])
-    penalty = ZeroCentred(real=True, fake=False).penalty(lambda x: x @ slope, torch.randn(10, 2), torch.randn(10, 2))
+    slope, x = torch.tensor([3.0, 4.0]), torch.randn(10, 2)
+    penalty = ZeroCentred(real=True, fake=False).penalty(lambda x: x @ slope, x, x, {})
     torch.testing.assert_close(penalty, torch.tensor(12.5))
-    both = ZeroCentred(real=True, fake=True).penalty(lambda x: x @ slope, torch.randn(10, 2), torch.randn(10, 2))
+    both = ZeroCentred(real=True, fake=True).penalty(lambda x: x @ slope, x, x, {})
     torch.testing.assert_close(both, torch.tensor(25.0))
+    mixed = GradientPenalty().penalty(lambda x: x @ slope, x, -x, {"mix": torch.randn(10, 1)})
+    torch.testing.assert_close(mixed, torch.tensor((5.0 - 1) ** 2))
+
+
+def test_the_gradient_penalty_is_taken_between_the_two_halves() -> None:
+    """D = |x|²/2 has the gradient x, so that the penalty says where it was taken: at ε x + (1 − ε) x~."""
+    real, fake, normal = torch.full((9, 1), 3.0), torch.full((9, 1), -1.0), torch.linspace(-2, 2, 9)[:, None]
+    penalty = GradientPenalty().penalty(lambda x: x.square().sum(1) / 2, real, fake, {"mix": normal})
+    share = 0.5 * (1 + torch.erf(normal / np.sqrt(2)))
+    torch.testing.assert_close(penalty, ((share * real + (1 - share) * fake).abs() - 1).square().mean())
+
+
+def test_games_without_logits_are_their_formulas() -> None:
+    real, fake = torch.tensor([1.5, -0.5]), torch.tensor([0.25, 2.0])
+    ones, zeros = torch.ones(2), torch.zeros(2)
+    expected = {
+        "least-squares": ((0.5**2 + 1.5**2 + 0.25**2 + 2.0**2) / 4, (0.75**2 + 1.0**2) / 4),
+        "wasserstein": (1.125 - 0.5, -1.125),
+        "relativistic": (np.log1p(np.exp([-1.25, 2.5])).mean(), np.log1p(np.exp([1.25, -2.5])).mean()),
+    }
+    for name, (critic, generator) in expected.items():
+        assert GAMES[name]().critic(real, fake, ones, zeros).item() == pytest.approx(critic, rel=1e-6), name
+        assert GAMES[name]().generator(real, fake).item() == pytest.approx(generator, rel=1e-6), name
+    for name, game in GAMES.items():
+        shifted, still = (game().critic(real + c, fake + c, ones, zeros) for c in (1.0, 0.0))
+        assert bool(torch.isclose(shifted, still)) == game.relative, name
+
+
+def test_clipped_weights_are_inside_the_clip_after_every_step(data: Data) -> None:
+    objective, loop = objective_of(data, "wasserstein, clipped")
+    assert isinstance(objective, Adversarial)
+    for _ in range(3):
+        loop.advance()
+        largest = [float(parameter.detach().abs().max()) for parameter in objective.critic.parameters()]
+        assert max(largest) == pytest.approx(0.01)
+    assert max(float(parameter.detach().abs().max()) for parameter in objective.generator.parameters()) > 0.05
+
+
+def norms(network: torch.nn.Module) -> dict[str, float]:
+    """What acts in every normalised layer, by its singular values."""
+    return {name: float(torch.linalg.svdvals(layer.normed().detach())[0])
+            for name, layer in network.named_modules() if isinstance(layer, SpectralLinear)}
+
+
+def test_a_normalised_layer_has_norm_one(data: Data) -> None:
+    """In both players, after a training, and in the averaged weights, whose singular vectors are averages too."""
+    objective, loop = objective_of(data, "spectral norm")
+    for _ in range(200):
+        loop.advance()
+    assert set(norms(objective)) == {"generator.body.0", "critic.body.0", "critic.body.2"}
+    assert norms(objective.eval()) == pytest.approx(dict.fromkeys(norms(objective), 1.0), abs=1e-3)
+    assert norms(loop.averaged()) == pytest.approx({"body.0": 1.0}, abs=1e-3)
+
+
+def test_a_normalised_generator_comes_back_from_its_folder(data: Data, tmp_path: Path) -> None:
+    """In Python and from the file, with the same events."""
+    run = fit(data, out=tmp_path / "run", quiet=True, steps=20, batch=64, watch_every=10, **CATALOGUE["spectral norm"])
+    again = load(tmp_path / "run")
+    for name, column in run.sample(300, seed=4).columns.items():
+        assert np.array_equal(column, again.sample(300, seed=4)[name]), name
 
 
 def test_the_evidence_bound_is_its_formula(data: Data) -> None:
@@ -279,6 +349,11 @@ def load_config_of(folder: Path) -> Config:
     ({"kind": "vae", "model": {"likelihood": "bernoulli"}}, r"in \[0, 1\]; .*fit.model.likelihood = .gaussian."),
     ({"weights": "none"}, "was prepared with weights = 'draw'"),
     ({"kind": "gan", "model": {}, "objective": {"constraint": "r1"}}, "batch norm mixes them"),
+    ({"kind": "gan", "model": {}, "objective": {"constraint": "gradient-penalty"}}, "batch norm mixes them"),
+    ({"kind": "wgan", "model": {}, "objective": {"label_blur": 0.3}}, "'wasserstein' has no labels to blur; leave"),
+    ({"kind": "r3gan", "model": {}, "objective": {"blur_labels": "real"}}, "'relativistic' has no labels to blur"),
+    ({"kind": "gan", "model": {}, "objective": {"strength": 2.0}}, "the constraint 'none' has no strength"),
+    ({"kind": "wgan", "model": {}, "objective": {"strength": 0.0}}, "strength = 0 leaves nothing of .* 'clip'"),
     ({"kind": "gan", "model": {}, "objective": {"game": "minmax"}}, "no game 'minmax'; nearest: minimax"),
 ])
 def test_a_wrong_setting_is_one_clear_line(data: Data, settings: dict[str, Any], message: str) -> None:

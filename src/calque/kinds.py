@@ -28,8 +28,28 @@ class Kind:
     passes: str = "1"
 
 
+# networks for the adversarial kinds that need neither batch norm nor dropout, which the note's need
+SMALL = {"latent": 8, "layers": 2, "base": 64, "shape": "flat", "norm": "none", "dropout": 0.0, "skip": True}
+TAME = {"layers": 2, "base": 128, "shape": "flat", "norm": "none", "dropout": 0.0, "input_blur": 0.0}
+SHARP = {**TAME, "label_blur": 0.0}
+FAST = {"rate": 1e-3, "beta1": 0.0, "beta2": 0.99}
+
 KINDS: dict[str, Kind] = {
     "gan": Kind("the 2018 note's generator and critic", "arXiv:1406.2661; Marshall 2018", "dense", "adversarial"),
+    "minimax-gan": Kind("minimax game, which saturates", "arXiv:1406.2661", "dense", "adversarial",
+                        SMALL, {**SHARP, "game": "minimax", "constraint": "r1"}, FAST),
+    "lsgan": Kind("least squares", "arXiv:1611.04076", "dense", "adversarial",
+                  SMALL, {**SHARP, "game": "least-squares", "norm": "layer"}, FAST),
+    "wgan": Kind("Wasserstein game, clipped weights", "arXiv:1701.07875", "dense", "adversarial",
+                 SMALL, {**TAME, "game": "wasserstein", "constraint": "clip", "critic_turns": 5},
+                 {"name": "rmsprop", "rate": 5e-5}),
+    "wgan-gp": Kind("Wasserstein game, gradient penalty", "arXiv:1704.00028", "dense", "adversarial",
+                    SMALL, {**TAME, "game": "wasserstein", "constraint": "gradient-penalty", "critic_turns": 5},
+                    {"rate": 1e-4, "beta1": 0.0, "beta2": 0.9}),
+    "sngan": Kind("spectral norm in the critic", "arXiv:1802.05957", "dense", "adversarial",
+                  SMALL, {**SHARP, "norm": "spectral"}, FAST),
+    "r3gan": Kind("relativistic game, R1 and R2", "arXiv:2501.05441", "dense", "adversarial",
+                  SMALL, {**TAME, "game": "relativistic", "constraint": "r1r2"}, FAST),
     "vae": Kind("the 2018 note's autoencoder", "arXiv:1312.6114; Marshall 2018", "autoencoder", "variational"),
     "flow": Kind("rational-quadratic spline flow, autoregressive", "arXiv:1906.04032", "spline-flow", "likelihood",
                  density=True, passes="one per column and transform"),

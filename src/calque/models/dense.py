@@ -39,15 +39,19 @@ class DenseGenerator(Generator):
 
 
 class Critic(nn.Module):
-    """Dense layers from an event to one logit: real above zero, generated below."""
+    """Dense layers from an event to one logit: real above zero, generated below.
+
+    Without `bias` the last layer has none, for games in which a shift of all scores means nothing. Under
+    `spectral` norm all layers are normalised, the last one too.
+    """
 
     def __init__(self, size: int, context: int = 0, *, layers: int = 3, nodes: float = 1.0, base: int = 256,
                  shape: Shape = "pyramid", activation: str = "leaky-relu", norm: Norm = "batch",
-                 dropout: float = 0.2, momentum: float = 0.9) -> None:
+                 dropout: float = 0.2, momentum: float = 0.9, bias: bool = True) -> None:
         super().__init__()
         self.norm = norm
         self.body = dense(size + context, widths(layers, nodes, base, shape), 1, activation=activation, norm=norm,
-                          dropout=dropout, momentum=momentum)
+                          dropout=dropout, momentum=momentum, bias=bias, bounded=norm == "spectral")
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """(B, D) and (B, C) → logits (B,)."""

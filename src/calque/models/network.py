@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear, normalize
 
 from calque.errors import ConfigError, unknown
 
-Norm = Literal["none", "batch", "layer"]
+Norm = Literal["none", "batch", "layer", "spectral"]
 Shape = Literal["pyramid", "flat"]
 ACTIVATIONS = {"leaky-relu": lambda: nn.LeakyReLU(0.2), "relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU,
                "tanh": nn.Tanh, "elu": nn.ELU}
@@ -52,16 +53,61 @@ class Dropout(nn.Dropout):
         return x * keep.mul_(1 / (1 - self.p))
 
 
+class SpectralLinear(nn.Linear):
+    """A linear layer whose matrix is divided by its largest singular value (Miyato et al. 2018, arXiv:1802.05957).
+
+    Each pass in training goes on with the power iteration of `direction`, the left singular vector, which is kept
+    with the weights. A pass in evaluation goes further and stores nothing; an average of unit vectors will do for it.
+    Where two singular values cross, the iteration takes some tens of steps to follow.
+    """
+
+    direction: Tensor
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, bias)
+        self.register_buffer("direction", normalize(torch.randn(outputs), dim=0))
+        for _ in range(50):  # nearly equal singular values are told apart slowly
+            self.largest()
+
+    def largest(self) -> Tensor:
+        """The largest singular value; differentiable in the weights."""
+        left = self.direction
+        with torch.no_grad():
+            for _ in range(2 if self.training else 10):
+                right = normalize(self.weight.T @ left, dim=0)
+                left = normalize(self.weight @ right, dim=0)
+            if self.training:
+                self.direction.copy_(left)
+        return left @ self.weight @ right
+
+    def normed(self) -> Tensor:
+        """The matrix that acts, of norm one."""
+        with torch.autocast(self.weight.device.type, enabled=False):  # bf16 would leave three digits of the norm
+            return self.weight / self.largest()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs) → (B, outputs)."""
+        return linear(x, self.normed(), self.bias)
+
+
 def dense(inputs: int, hidden: Sequence[int], outputs: int, *, activation: str = "leaky-relu", norm: Norm = "none",
-          dropout: float = 0.0, momentum: float = 0.9, output: str = "linear") -> nn.Sequential:
-    """Fully connected layers (B, inputs) → (B, outputs); `momentum` is the share of the old batch statistics kept."""
-    norms = {"none": None, "batch": lambda width: nn.BatchNorm1d(width, momentum=1 - momentum), "layer": nn.LayerNorm}
+          dropout: float = 0.0, momentum: float = 0.9, output: str = "linear", bias: bool = True,
+          bounded: bool = False) -> nn.Sequential:
+    """Fully connected layers (B, inputs) → (B, outputs); `momentum` is the share of the old batch statistics kept.
+
+    `bias` is the last layer's. With the norm `spectral` the hidden layers' matrices have norm one; the last one,
+    which sets the scale, only if it is to be `bounded` too.
+    """
+    norms = {"none": None, "batch": lambda width: nn.BatchNorm1d(width, momentum=1 - momentum), "layer": nn.LayerNorm,
+             "spectral": None}
     make_norm = choose("norm", norm, norms)
     make_activation = choose("activation", activation, ACTIVATIONS)
+    make_layer = SpectralLinear if norm == "spectral" else nn.Linear
     parts: list[nn.Module] = []
     for width in hidden:
-        parts += [nn.Linear(inputs, width), make_activation()]
+        parts += [make_layer(inputs, width), make_activation()]
         parts += [make_norm(width)] if make_norm else []
         parts += [Dropout(dropout)] if dropout else []
         inputs = width
-    return nn.Sequential(*parts, nn.Linear(inputs, outputs), choose("output", output, OUTPUTS)())
+    last = (SpectralLinear if bounded else nn.Linear)(inputs, outputs, bias)
+    return nn.Sequential(*parts, last, choose("output", output, OUTPUTS)())
