@@ -30,8 +30,9 @@ from calque.judging.worth import Worth
 class Budget:
     """What the measures may use: kinds of classifiers, rows of each class, trainings, resamplings, threads, contexts.
 
-    `rows` go into a classifier at most, `neighbours` into measures of pairs of rows. `context` names the columns that
-    the generator was given, and `draw` gives generated rows for rows of them.
+    One thread, as trees on several wait for each other wherever something else runs. `rows` go into a classifier at
+    most, `neighbours` into measures of pairs of rows. `context` names the columns that the generator was given, and
+    `draw` gives generated rows for rows of them.
     """
 
     kind: Kind = "fast"
@@ -42,7 +43,7 @@ class Budget:
     bins: int = 50
     replicas: int = 200
     neighbours: int = 10_000
-    threads: int | None = None
+    threads: int | None = 1
     context: tuple[str, ...] = ()
     draw: Draw | None = None
 

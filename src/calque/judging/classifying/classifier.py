@@ -166,23 +166,17 @@ class Classifier:
     @property
     def error_source(self) -> str:
         """Words for where the error comes from."""
-        base = f"bootstrap of the test rows ({self.replicas} replicas)" if self.replicas else "DeLong"
-        trainings = f"{self.folds} folds" if self.folds else f"{self.repeats} trainings"
-        return f"{base}, {trainings}"
+        return "DeLong, " + (f"{self.folds} folds" if self.folds else f"{self.repeats} trainings")
 
     def numbers(self, scores: tuple[Scores, ...], seed: int) -> dict[str, Quantity]:
         """Every quantity, averaged over the trainings."""
         if self.kind in NETWORKS:
-            return {"auc_network": self.auc(scores, seed), "js_network": self.js(scores, seed)}
-        return {"auc": self.auc(scores, seed), **self.output(scores, seed)}
+            return {"auc_network": self.auc(scores), "js_network": self.js(scores, seed)}
+        return {"auc": self.auc(scores), **self.output(scores, seed)}
 
-    def auc(self, scores: tuple[Scores, ...], seed: int) -> Quantity:
+    def auc(self, scores: tuple[Scores, ...]) -> Quantity:
         """AUC; its error is that of the test rows of one training."""
-        error = scores[0].auc_error()
-        if self.replicas:
-            replicas, _ = scores[0].bootstrap(self.bins, self.replicas, numpy_stream(seed, "judging/bootstrap"))
-            error = float(replicas.std())
-        return self.mean(error, [entry.auc() for entry in scores])
+        return self.mean(scores[0].auc_error(), [entry.auc() for entry in scores])
 
     def js(self, scores: tuple[Scores, ...], seed: int) -> Quantity:
         """Divergence; error and null are those of the first training."""
@@ -196,9 +190,10 @@ class Classifier:
         chi2, overlaps = [entry.chi2(self.bins) for entry in scores], [entry.overlap(self.bins) for entry in scores]
         far, error, null = chi2_error(*chi2[0]), math.nan, (np.empty(0), np.empty(0))
         if self.replicas:
-            null = scores[0].histograms(self.bins).null(self.replicas, numpy_stream(seed, "judging/output"))
-            _, replicas = scores[0].bootstrap(self.bins, self.replicas, numpy_stream(seed, "judging/bootstrap"))
-            far, error = blended(chi2[0][0], null[0], far), blended(overlaps[0], null[1], float(replicas.std()))
+            histograms = scores[0].histograms(self.bins)
+            stream = numpy_stream(seed, "judging/output")
+            null, own = histograms.null(self.replicas, stream), histograms.bootstrap(self.replicas, stream)
+            far, error = blended(chi2[0][0], null[0], far), blended(overlaps[0], null[1], float(own.std()))
         mean = Quantity(float(np.mean([value for value, _ in chi2])), far, null[0])
         return {"chi2_output": mean, "overlap_output": self.mean(error, overlaps, null[1])}
 

@@ -14,7 +14,7 @@ from calque.judging.classifying.classifier import Classifier, Trial
 from calque.judging.classifying.scores import squared_error
 from calque.judging.classifying.trees import stacked
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample, effective, flat_names
+from calque.judging.samples import NotMeasurableError, Sample, effective, flat_names
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
 
@@ -23,6 +23,7 @@ Numbers = NDArray[np.float64]
 DEPTH, LEAVES = 5, 16
 LEAST_ROWS = 30  # effective real rows in a corner: a ratio to fewer means little
 MOST_DIGITS = 8
+LARGEST = 3e38
 TOLERANCE = 0.02  # share of a corner's rows that rounding its bounds may move
 
 
@@ -66,7 +67,7 @@ class Region:
 
     A shallow tree learns the score from one half of the held-out rows; the box among its nodes whose shares differ
     most significantly there is quoted with its shares in the other half, which had no say in it. 1 is the same;
-    negative weights raise DataError.
+    negative weights raise DataError, as does a half without any weight.
     """
 
     classifier: Classifier = field(default_factory=Classifier)
@@ -92,8 +93,8 @@ class Region:
         error = ratio * math.hypot(ours.error / ours.value, theirs.error / theirs.value)
         alike = chance(ours, theirs) / ours.value  # spread of the ratio, were both samples the same
         return Estimate(
-            "region", self.classifier.view.name, ratio, error, 1.0, math.sqrt(max(alike**2 - error**2, 0.0)),
-            worse="away", how="error: binomial, rows that did not choose the corner; floor: 1",
+            "region", self.classifier.view.name, ratio, error, 1.0, 0.0, worse="away", null_error=alike,
+            how="error: binomial, rows that did not choose the corner; floor: 1",
             details={
                 "where": box.describe(list(units), units), "view": self.classifier.view.name,
                 "kind": self.classifier.kind,
@@ -132,7 +133,11 @@ def halves(trial: Trial, seed: int) -> tuple[Trial, Trial]:
     real, fake = (numpy_stream(seed, "judging/region", which).permutation(len(sample))
                   for which, sample in enumerate((trial.real, trial.fake)))
     cut = len(real) // 2, len(fake) // 2
-    return trial.rows(real[: cut[0]], fake[: cut[1]]), trial.rows(real[cut[0]:], fake[cut[1]:])
+    parts = trial.rows(real[: cut[0]], fake[: cut[1]]), trial.rows(real[cut[0]:], fake[cut[1]:])
+    if not all(sample.weights.any() for part in parts for sample in (part.real, part.fake)):
+        raise NotMeasurableError("a quarter of the rows has no weight at all, so no region can be sought in one part "
+                                 "and measured in another; drop rows without weight, or give more rows")
+    return parts
 
 
 def most_different(trial: Trial, seed: int) -> Box:
@@ -143,7 +148,7 @@ def most_different(trial: Trial, seed: int) -> Box:
     model = DecisionTreeRegressor(max_depth=DEPTH, max_leaf_nodes=LEAVES, min_samples_leaf=LEAST_ROWS,
                                   random_state=derive(seed, "judging/region") % 2**32)
     scores = np.concatenate([trial.scores.real, trial.scores.fake])
-    model.fit(values, scores, sample_weight=weights)
+    model.fit(within(values), scores, sample_weight=weights)
     ours, theirs = (weighed(model, sample) for sample in (trial.real, trial.fake))
     sizes = effective(trial.real.weights), effective(trial.fake.weights)
     together = np.average([ours, theirs], axis=0, weights=sizes)
@@ -154,7 +159,12 @@ def most_different(trial: Trial, seed: int) -> Box:
 
 def weighed(model: Any, sample: Sample) -> Numbers:
     """Share of a sample's weight in every node."""
-    return np.asarray(model.decision_path(sample.values).T @ (sample.weights / sample.weights.sum()))
+    return np.asarray(model.decision_path(within(sample.values)).T @ (sample.weights / sample.weights.sum()))
+
+
+def within(values: Numbers) -> Numbers:
+    """Clip to what the tree's single precision can hold."""
+    return np.clip(values, -LARGEST, LARGEST)
 
 
 def boxes(tree: Any, columns: int) -> list[Box]:

@@ -52,17 +52,6 @@ class Scores:
         """Give the reduced χ² of both histograms and its degrees of freedom."""
         return self.histograms(bins).chi2()
 
-    def bootstrap(self, bins: int, replicas: int, generator: np.random.Generator) -> tuple[Numbers, Numbers]:
-        """Resample the rows (Poisson weights): AUC (replicas,) and overlap (replicas,) of each replica."""
-        pooled = np.concatenate([self.real, self.fake])
-        _, group = np.unique(pooled, return_inverse=True)
-        real = Resampling(self.real, self.real_weights, group[: len(self.real)], bins)
-        fake = Resampling(self.fake, self.fake_weights, group[len(self.real):], bins)
-        groups = int(group.max()) + 1
-        draws = [replica(real, fake, groups, generator) for _ in range(replicas)]
-        auc, overlap = np.array(draws).T
-        return auc, overlap
-
 
 @dataclass(frozen=True)
 class Histograms:
@@ -92,6 +81,12 @@ class Histograms:
         ndf = len(starts) - 1
         return float(np.sum(difference**2 / variance) / ndf), ndf
 
+    def bootstrap(self, replicas: int, generator: np.random.Generator) -> Numbers:
+        """Overlap (R,) of replicas in which each sample is drawn from itself."""
+        drawn = [normalised(resample(share, variance, replicas, generator)) for share, variance in
+                 ((self.real, self.real_variance), (self.fake, self.fake_variance))]
+        return np.asarray(np.minimum(*drawn).sum(axis=1))
+
     def null(self, replicas: int, generator: np.random.Generator) -> tuple[Numbers, Numbers]:
         """Reduced χ² (R,) and overlap (R,) of replicas in which both samples are drawn from their mean."""
         mean = (self.real + self.fake) / 2
@@ -100,32 +95,6 @@ class Histograms:
         found = [Histograms(self.edges, real, fake, kappas[0] * real, kappas[1] * fake)
                  for real, fake in zip(*drawn, strict=True)]
         return np.array([one.chi2()[0] for one in found]), np.array([one.overlap() for one in found])
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """Rows of one class, ready to be resampled: tie group and histogram bin of each."""
-
-    scores: Numbers
-    weights: Numbers
-    group: NDArray[np.intp]
-    bins: int
-
-    def draw(self, groups: int, generator: np.random.Generator) -> tuple[Numbers, Numbers]:
-        """Weigh each row anew and sum: share of every tie group (groups,), share of every bin (bins,)."""
-        weights = self.weights * generator.poisson(1.0, len(self.weights))
-        total = max(weights.sum(), np.finfo(float).tiny)
-        place = np.minimum((self.scores * self.bins).astype(np.intp), self.bins - 1)
-        return (np.bincount(self.group, weights, groups) / total,
-                np.bincount(place, weights, self.bins) / total)
-
-
-def replica(real: Resampling, fake: Resampling, groups: int, generator: np.random.Generator) -> tuple[float, float]:
-    """AUC and overlap of one bootstrap replica."""
-    real_groups, real_bins = real.draw(groups, generator)
-    fake_groups, fake_bins = fake.draw(groups, generator)
-    below = np.cumsum(fake_groups) - fake_groups / 2
-    return float(real_groups @ below), float(np.minimum(real_bins, fake_bins).sum())
 
 
 def placements(scores: Scores) -> tuple[Numbers, Numbers]:
