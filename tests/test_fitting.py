@@ -54,6 +54,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
                      "objective": {"reconstruction": 1.0, "beta": 0.5}},
     "flow": {"kind": "flow", "model": {"hidden": [16]}},
     "coupling flow": {"kind": "flow", "model": {"hidden": [16], "passes": 2}, "objective": {"input_blur": 0.01}},
+    "mixture": {"kind": "mixture", "model": {"components": 5}},
 }
 
 

@@ -53,6 +53,8 @@ KINDS: dict[str, Kind] = {
     "vae": Kind("the 2018 note's autoencoder", "arXiv:1312.6114; Marshall 2018", "autoencoder", "variational"),
     "flow": Kind("rational-quadratic spline flow, autoregressive", "arXiv:1906.04032", "spline-flow", "likelihood",
                  density=True, passes="one per column and transform"),
+    "mixture": Kind("mixture of Gaussians, full covariances: the baseline", "Dempster, Laird & Rubin 1977",
+                    "mixture", "expectation", density=True),
 }
 
 

@@ -23,6 +23,7 @@ from calque.errors import CalqueError, ConfigError, FileError
 from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
+from calque.fitting.expectation import Expectation
 from calque.fitting.history import Board, History, until
 from calque.fitting.likelihood import Likelihood
 from calque.fitting.loop import Loop
@@ -37,7 +38,7 @@ from calque.run import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, Run, buil
 from calque.seeds import derive
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    "adversarial": Adversarial, "variational": Variational, "likelihood": Likelihood,
+    "adversarial": Adversarial, "variational": Variational, "likelihood": Likelihood, "expectation": Expectation,
 }
 
 
@@ -165,10 +166,13 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
         entries = until(list(read_history(folder)), loop.step) if folder else []
     board = Board(folder / BOARD, loop.step) if folder and config.tensorboard else None
     history = History(folder / HISTORY if folder else None, entries, board)
-    with stopping() as stop, progress(f"fit {config.kind}", config.steps, quiet) as bar:
-        while loop.step < config.steps and not watch.plateau:
-            loop.advance()
-            due = loop.step % config.watch_every == 0 or loop.step == config.steps
+    with stopping() as stop, progress(f"fit {config.kind}", loop.steps, quiet) as bar:
+        while loop.step < loop.steps and not watch.plateau:
+            if objective.turns:
+                loop.advance()
+            else:
+                loop.solve(weights)
+            due = loop.step % config.watch_every == 0 or loop.step == loop.steps
             keep = checkpoint and (stop.is_set() or due or loop.step % config.checkpoint_every == 0)
             if due or keep:
                 loop.check()
@@ -179,7 +183,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
             if checkpoint and keep:
                 save_checkpoint(checkpoint, loop, {"watch": watch.state}, watch.best)
             if stop.is_set():
-                raise StoppedError(f"stopped at step {loop.step} of {config.steps}; "
+                raise StoppedError(f"stopped at step {loop.step} of {loop.steps}; "
                                   + (f"go on with --resume; it lies in {folder}" if folder else "nothing was kept"))
     finish(run, loop, watch, history, device, time.monotonic() - begun)
 

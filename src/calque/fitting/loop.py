@@ -27,7 +27,9 @@ class Loop:
         self.players = objective.players
         self.frozen = {name: others(objective, own) for name, own in self.players.items()}
         self.optimisers = {name: make_optimiser(config.optimiser, own) for name, own in self.players.items()}
-        self.average = Average(objective.generator, config.average) if config.average else None
+        self.steps = config.steps if objective.turns else min(1, config.steps)
+        averages = bool(config.average and objective.turns)
+        self.average = Average(objective.generator, config.average) if averages else None
         self.sums: dict[str, Tensor] = {}
         self.counted = 0
 
@@ -40,6 +42,12 @@ class Loop:
             self.average.update()
         self.step += 1
         self.counted += 1
+
+    def solve(self, weights: Tensor) -> None:
+        """The one step of an objective without turns, over all rows with their weights (N,)."""
+        reseed(self.seed, self.step)
+        self.objective.solve(self.batches.x, self.batches.context, weights.to(self.batches.device))
+        self.step += 1
 
     def turn(self, player: str) -> None:
         """One player's move: only its own parameters change, and only they get gradients."""

@@ -22,6 +22,7 @@ class Objective(nn.Module):
     """A game that trains a generator.
 
     `turns` lists the players of one step in order; `players` maps each to the parameters that its turn moves.
+    An objective without turns and players is solved, in the one step of its fit.
     """
 
     turns: tuple[str, ...] = ("generator",)
@@ -45,3 +46,7 @@ class Objective(nn.Module):
 
     def after(self, player: str, step: int) -> None:
         """What follows a player's move, such as clipping weights."""
+
+    def solve(self, x: Tensor, context: Tensor, weights: Tensor) -> None:
+        """Fit the generator to events (N, D), context (N, C) and weights (N,) at once, where nobody takes turns."""
+        raise NotImplementedError

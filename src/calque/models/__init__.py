@@ -6,9 +6,11 @@ from calque.models.autoencoder import Autoencoder
 from calque.models.dense import Critic, DenseGenerator
 from calque.models.flow import SplineFlow
 from calque.models.generator import Generator
+from calque.models.mixture import GaussianMixture
 
 GENERATORS: dict[str, type[Generator]] = {
     "dense": DenseGenerator, "autoencoder": Autoencoder, "spline-flow": SplineFlow,
+    "mixture": GaussianMixture,
 }
 
-__all__ = ["GENERATORS", "Autoencoder", "Critic", "DenseGenerator", "Generator", "SplineFlow"]
+__all__ = ["GENERATORS", "Autoencoder", "Critic", "DenseGenerator", "GaussianMixture", "Generator", "SplineFlow"]
