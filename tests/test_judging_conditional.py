@@ -15,7 +15,7 @@ from calque.judging.conditional.bins import Bins
 from calque.judging.conditional.ranked import Ranked, flatness
 from calque.judging.conditional.ranks import Ranks, among
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample
+from calque.judging.samples import NotMeasurableError, Sample
 from calque.judging.views import View
 from calque.table import Table
 
@@ -145,12 +145,42 @@ def test_calibrated_tables_have_pulls_of_unit_width_with_weights_too() -> None:
     check_flat(found)
 
 
+@pytest.mark.parametrize("drawn", [True, False])
+def test_several_contexts_take_fewer_bins_and_see_the_fault(drawn: bool) -> None:
+    def beam(rows: int, seed: int, slope: float = 1.0) -> Table:
+        rng = np.random.default_rng(seed)
+        contexts = {f"c{place}": rng.normal(size=rows) for place in range(4)}
+        return Table.of({**contexts, "x": slope * contexts["c3"] + math.hypot(1, 1 - slope) * rng.normal(size=rows)})
+
+    names = tuple(f"c{place}" for place in range(4))
+    for slope, wrong in ((1.0, False), (0.0, True)):
+        def draw(contexts: Table, seed: int, slope: float = slope) -> Table:
+            return contexts.with_columns({"x": beam(len(contexts), seed, 0.0)["x"] / math.sqrt(2) * math.hypot(
+                1, 1 - slope) + slope * contexts["c3"]})
+
+        (found,) = Ranks(names, draw=draw if drawn else None)(beam(2000, 1), beam(2000, 2, slope))
+        assert len(found.details["cells"]) == 2**4
+        assert (found.excess > 5) == wrong
+    (small,) = Ranks(names, draw=draw if drawn else None)(beam(80, 1), beam(80, 2))
+    assert [cell["label"] for cell in small.details["cells"]] == ["any c0 and any c1 and any c2 and any c3"]
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_the_excess_rises_with_the_fault(drawn: bool) -> None:
+    real, excess = events(3000, 1).select(["x", "c"]), []
+    for shift in (0.2, 0.4, 0.8, 1.6):
+        measure = Ranks(("c",), draw=drawer(shift=shift) if drawn else None)
+        excess.append(measure(real, events(3000, 2, shift=shift).select(["x", "c"]))[0].excess)
+    assert excess == sorted(excess)
+    assert excess[-1] > 40 * excess[0], "χ² grows as the square of a shift, and honest ranks spread as ever"
+
+
 def check_flat(found: list[Estimate]) -> None:
-    pulls = [(one.value - 1) / one.error for one in found]
+    pulls = [one.excess for one in found]
     values = [one.value for one in found]
     assert np.mean(values) == pytest.approx(1, abs=0.12)
     assert np.std(values) == pytest.approx(math.sqrt(2 / found[0].details["ndf"]), rel=0.2)
-    assert np.std(pulls) < 1.2
+    assert np.std(pulls) == pytest.approx(1, abs=0.2)
 
 
 def test_ranks_among_equal_values_are_flat() -> None:
@@ -196,10 +226,11 @@ def test_impossible_contexts_are_refused(make: Callable[..., ConditionalAUC | Ra
 
 
 def test_too_few_rows_and_wrong_draws_are_refused() -> None:
-    with pytest.raises(DataError, match=r"no bin of c"):
+    with pytest.raises(NotMeasurableError, match=r"no bin of c"):
         asked(events(60, 1), events(60, 2))
-    with pytest.raises(DataError, match=r"no cell of c"):
-        Ranks(("c",))(events(60, 1), events(60, 2))
+    with pytest.raises(NotMeasurableError, match=r"no cell of c, d"):
+        Ranks(("c", "d"))(*(table.with_columns({"d": sign * table["c"]}) for sign, table in
+                            ((1, events(450, 1)), (-1, events(450, 2)))))
     with pytest.raises(DataError, match="10 rows were drawn for 100 contexts"):
         Ranks(("c", "q"), draw=lambda contexts, seed: events(10, seed))(events(100, 1), events(100, 2))
     with pytest.raises(DataError, match="negative weights"):

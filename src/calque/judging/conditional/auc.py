@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calque.errors import ConfigError, DataError
+from calque.errors import ConfigError
 from calque.judging.classifying.classifier import Trial, trial
 from calque.judging.classifying.scores import squared_error
 from calque.judging.classifying.trees import Kind, limited
@@ -16,7 +16,7 @@ from calque.judging.conditional.bins import Bins, check_context
 from calque.judging.conditional.worst import InBins
 from calque.judging.measure import Estimate
 from calque.judging.resampling import REPLICAS
-from calque.judging.samples import Sample, check_weights, flat_names, samples
+from calque.judging.samples import NotMeasurableError, Sample, check_weights, flat_names, samples
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
@@ -108,8 +108,8 @@ def enough(asked: Trial, bins: Bins, column: int) -> list[int]:
             for sample in (asked.real, asked.fake)]
     kept = np.flatnonzero(np.minimum(*held) >= LEAST_ROWS)
     if not len(kept):
-        raise DataError(f"no bin of {bins.column} has {LEAST_ROWS} held-out rows of both samples; take fewer bins, or "
-                        "give more rows")
+        raise NotMeasurableError(f"no bin of {bins.column} has {LEAST_ROWS} held-out rows of both samples; take fewer "
+                                 "bins, or give more rows")
     return [int(place) for place in kept]
 
 

@@ -39,7 +39,7 @@ class Bins:
         distinct = np.unique(values)
         if len(distinct) <= most:
             return cls(column, distinct[:-1], tuple(f"{column} = {value:g}" for value in distinct))
-        edges = bin_edges(values, table.weights, most)
+        edges = bin_edges(values, table.weights, most) if most > 1 else np.empty(0)
         return cls(column, edges, in_words(column, edges, table.units.get(column, "")))
 
     def place(self, values: Numbers) -> NDArray[np.intp]:
@@ -52,6 +52,8 @@ class Bins:
 
 def in_words(column: str, edges: Numbers, unit: str) -> tuple[str, ...]:
     """Write the bounds of every bin, to four digits."""
+    if not len(edges):
+        return (f"any {column}",)
     behind = f" {unit}" if unit else ""
     inner = (f"{low:.4g} < {column} ≤ {high:.4g}{behind}" for low, high in pairwise(edges))
     return (f"{column} ≤ {edges[0]:.4g}{behind}", *inner, f"{column} > {edges[-1]:.4g}{behind}")

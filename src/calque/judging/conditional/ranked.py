@@ -68,6 +68,7 @@ def flatness(name: str, cells: Sequence[Ranked], column: int, bins: int, how: st
             "cells": [{"label": cell.label, "chi2": entry / (bins - 1)}
                       for cell, entry in zip(cells, chi2, strict=True)],
         },
+        null_error=math.sqrt(2 / ndf),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from calque.errors import ConfigError, DataError
 from calque.judging.conditional.bins import Bins, check_context
 from calque.judging.conditional.ranked import Ranked, flatness
 from calque.judging.measure import Estimate
-from calque.judging.samples import Sample, check_weights, comparable, effective, flat_names
+from calque.judging.samples import NotMeasurableError, Sample, check_weights, comparable, effective, flat_names
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
@@ -21,6 +22,7 @@ Numbers = NDArray[np.float64]
 Draw = Callable[[Table, int], Table]
 
 LEAST_ROWS = 50  # rows of each sample in a cell of contexts: a few in every bin of ranks
+ROWS_A_CELL = 100  # on average: cells are not filled alike
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class Ranks:
 
     Simulation-based calibration (Talts et al., arXiv:1804.06788): with `draw(contexts, seed)`, which gives one
     generated row for each row of contexts, `draws` rows are drawn for each of at most `rows` real ones. Without it,
-    real rows are ranked among the generated rows of their cell of `bins` in each context. Ties are broken at
-    random. One histogram of ranks is made in every cell: over all contexts together, a generator that ignores them
-    has flat ranks. Weights count; negative ones raise DataError.
+    real rows are ranked among the generated rows of their cell of `bins` in each context; there are fewer bins where
+    cells would hold fewer than a hundred rows. Ties are broken at random. One histogram of ranks is made in every
+    cell: over all contexts together, a generator that ignores them has flat ranks. Weights count; negative ones raise
+    DataError.
     """
 
     context: tuple[str, ...]
@@ -61,14 +64,15 @@ class Ranks:
         seen, drawn = self.view(real), self.view(fake)
         check_context(self.context, seen)
         names = [name for name in comparable(seen, drawn) if name not in self.context]
-        cells = Cells(tuple(Bins.of(seen, column, self.bins) for column in self.context))
+        asked = min(len(real), self.rows if self.draw else len(fake))
+        cells = Cells.of(seen, self.context, self.bins, asked)
         if self.draw is None:
             ranked = list(self.in_cells(seen, drawn, names, cells, seed))
         else:
             ranked = list(self.by_drawing(self.draw, real, names, cells, seed))
         if not ranked:
-            raise DataError(f"no cell of {', '.join(self.context)} has {LEAST_ROWS} rows of both samples; take fewer "
-                            "bins, or give more rows")
+            raise NotMeasurableError(f"no cell of {', '.join(self.context)} has {LEAST_ROWS} rows of both samples; "
+                                     "take fewer bins or contexts, or give more rows")
         how = "cells of the context" if self.draw is None else f"{self.draws} rows drawn for the context of each row"
         columns = flat_names(seen.select(names))
         return tuple(flatness(name, ranked, column, self.rank_bins, how) for column, name in enumerate(columns))
@@ -110,6 +114,18 @@ class Cells:
     """Cells of several context columns, numbered."""
 
     bins: tuple[Bins, ...]
+
+    @classmethod
+    def of(cls, table: Table, context: tuple[str, ...], most: int, rows: int) -> Cells:
+        """At most so many bins in each context, and fewer where cells would get too few of so many rows."""
+        for count in range(most, 0, -1):
+            cells = cls(tuple(Bins.of(table, column, count) for column in context))
+            if len(cells) * ROWS_A_CELL <= rows:
+                break
+        return cells
+
+    def __len__(self) -> int:
+        return math.prod(map(len, self.bins))
 
     def place(self, table: Table) -> NDArray[np.intp]:
         """Cell (N,) of every row."""
