@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from calque.errors import DataError
-from calque.judging.classifying.classifier import Classifier
+from calque.judging.classifying.classifier import Classifier, Trial
 from calque.judging.classifying.region import Box, Region
+from calque.judging.classifying.scores import Scores
 from calque.judging.measure import Estimate
-from calque.judging.samples import flat_names
+from calque.judging.samples import NotMeasurableError, Sample, flat_names
 from calque.judging.views import DERIVED
 from calque.table import Array, Table
 
@@ -86,9 +87,34 @@ def test_weights_undo_a_planted_corner() -> None:
 
 def test_the_ratio_is_one_where_samples_agree() -> None:
     found = [region(sample(1500, 2 * seed, "w"), sample(1500, 2 * seed + 1)) for seed in range(60)]
-    pulls = np.array([(one.value - 1) / math.hypot(one.error, one.floor_error) for one in found])
+    pulls = np.array([one.excess * np.sign(one.value - 1) for one in found])
     assert abs(pulls.mean()) < 4 / math.sqrt(len(pulls))
     assert pulls.std() == pytest.approx(1, abs=0.3)
+
+
+def test_the_excess_rises_with_the_fault() -> None:
+    real = thinned(sample(16_000, 1), 0.1)
+    excess = [region(real, thinned(sample(16_000, 2), keep)).excess for keep in (0.1, 0.3, 0.5, 1.0)]
+    assert excess == sorted(excess)
+    assert excess[-1] > 15, "many generated rows where few real ones are: their own error is no excuse"
+
+
+def test_huge_values_are_read_as_others() -> None:
+    real, fake = sample(4000, 1), thinned(sample(4000, 2), 0.2)
+    huge = [table.with_columns({"px": table["px"] * 1e39, "pz": table["pz"] * 1e300}) for table in (real, fake)]
+    found = Region(Classifier(threads=1))(*huge)[0]
+    assert math.isfinite(found.excess)
+    both = real.with_columns({"far": np.where(np.arange(4000) % 2, 1e39, -1e39)})
+    spoilt = sample(4000, 2).with_columns({"far": np.full(4000, 1e39)})
+    assert Region(Classifier(threads=1))(both, spoilt)[0].details["where"].startswith("far ")
+
+
+def test_rows_without_weight_are_refused_in_one_line() -> None:
+    values, ones = np.arange(100.0)[:, None], np.ones(100)
+    one_row = Sample(values, (values[:, 0] == 3) * 1.0)
+    trial = Trial(Scores(values[:, 0], values[:, 0], one_row.weights, ones), one_row, Sample(values, ones))
+    with pytest.raises(NotMeasurableError, match="no weight at all"):
+        Region().estimate(trial, {"a": ""})
 
 
 def test_an_empty_corner_has_a_ratio_and_an_error() -> None:

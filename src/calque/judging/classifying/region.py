@@ -148,8 +148,9 @@ def most_different(trial: Trial, seed: int) -> Box:
     model = DecisionTreeRegressor(max_depth=DEPTH, max_leaf_nodes=LEAVES, min_samples_leaf=LEAST_ROWS,
                                   random_state=derive(seed, "judging/region") % 2**32)
     scores = np.concatenate([trial.scores.real, trial.scores.fake])
-    model.fit(within(values), scores, sample_weight=weights)
-    ours, theirs = (weighed(model, sample) for sample in (trial.real, trial.fake))
+    with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn sums rows up to see whether one is not finite
+        model.fit(within(values), scores, sample_weight=weights)
+        ours, theirs = (weighed(model, sample) for sample in (trial.real, trial.fake))
     sizes = effective(trial.real.weights), effective(trial.fake.weights)
     together = np.average([ours, theirs], axis=0, weights=sizes)
     distance = np.abs(ours - theirs) / np.sqrt(np.maximum(together * (1 - together), 1e-12))
