@@ -10,6 +10,7 @@ import pytest
 from calque.errors import ConfigError, DataError
 from calque.judging.measure import Estimate
 from calque.judging.neighbours.coverage import Coverage, balls
+from calque.judging.samples import NotMeasurableError
 from calque.table import Array, Table
 
 
@@ -92,6 +93,13 @@ def test_too_narrow_a_copy_recalls_little_and_is_no_denser() -> None:
     assert found["density"].value == pytest.approx(1, abs=0.05), "k of n balls hold a row, wherever it lies inside"
 
 
+def test_the_excess_rises_with_the_fault() -> None:
+    found = [measured(modes(4000, 1), modes(4000, 2, share), modes(8000, 3)) for share in (0.5, 0.1, 0.03, 0.0)]
+    for name in ("recall", "coverage"):
+        excess = [one[name].excess for one in found]
+        assert excess == sorted(excess)
+
+
 @pytest.mark.parametrize("dead", [0.0, 0.1])
 def test_a_dead_cell_of_an_image_changes_nothing(dead: float) -> None:
     flat, images = [], []
@@ -157,7 +165,7 @@ def test_few_rows_have_values_without_errors() -> None:
 @pytest.mark.parametrize(("weights", "says"), [
     (np.arange(200.0) - 1, "negative weights"), (np.where(np.arange(200) == 3, 1e6, 1.0), "carry most of the weight")])
 def test_weights_that_leave_nothing_are_refused(weights: Array, says: str) -> None:
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(NotMeasurableError, match=says):
         Coverage()(Table.of({**modes(200, 1).columns, "w": weights}, weight="w"), modes(200, 2))
 
 

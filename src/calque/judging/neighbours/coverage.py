@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from calque.errors import ConfigError, DataError
 from calque.judging.joint.draws import spreads
 from calque.judging.measure import Estimate
-from calque.judging.samples import LEAST_ROWS, Sample, check_weights, samples
+from calque.judging.samples import LEAST_ROWS, NotMeasurableError, Sample, check_weights, samples
 from calque.judging.views import RAW, View
 from calque.seeds import numpy_stream
 from calque.table import Table
@@ -22,7 +22,7 @@ Numbers = NDArray[np.float64]
 
 PARTS = 10
 LEAST_PARTS = 3  # fewer have no spread to speak of
-PART_ROWS = 40  # of each class, unless that leaves no part
+PART_ROWS = 5  # of each class, times k: smaller parts of few rows, as few parts know their spread badly
 BLOCK = 1000
 WORSE: dict[str, Literal["lower", "away"]] = {
     "precision": "lower", "recall": "lower", "density": "away", "coverage": "lower"}
@@ -78,7 +78,7 @@ class Coverage:
 
     def parts(self, real: Numbers, fake: Numbers, count: int) -> Numbers:
         """All four numbers (P, 4) of disjoint parts of the first `count` rows (N, D) of both."""
-        parts = max(1, min(PARTS, count // PART_ROWS))
+        parts = max(1, min(PARTS, count // (PART_ROWS * max(self.k, 5))))
         rows = count // parts
         if rows <= self.k:
             raise DataError(f"parts of {rows} rows are too few for {self.k} neighbours; give more rows, or a smaller k")
@@ -101,7 +101,7 @@ def equal_weight(sample: Sample, seed: int, which: int) -> Sample:
     generator = numpy_stream(seed, "judging/thinned", which)
     kept = sample.rows(generator.random(len(sample)) < sample.weights / sample.weights.max())
     if len(kept) < LEAST_ROWS:
-        raise DataError(
+        raise NotMeasurableError(
             f"thinned to equal weight, {len(kept)} of {len(sample)} rows are left, and {LEAST_ROWS} are needed to "
             "look at neighbours: a few rows carry most of the weight; give more rows, or judge without weights"
         )
