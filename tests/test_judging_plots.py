@@ -14,7 +14,11 @@ from calque.errors import DataError, FileError
 from calque.judging import judge_tables
 from calque.judging.drawing.binning import Binning
 from calque.judging.drawing.curves import curves
+from calque.judging.drawing.pairings import MOST_PAIRS, Placed, Rows, chosen, distance
+from calque.judging.drawing.pairs import fill_pair, mean_square, pull
 from calque.judging.drawing.plots import draw_plots, save_plots
+from calque.judging.drawing.tails import share_beyond
+from calque.judging.watching import WATCHABLE
 from calque.table import Table
 
 HISTORY: list[dict[str, Any]] = [
@@ -34,6 +38,7 @@ def sample(rows: int, seed: int) -> Table:
 
 
 def check(paths: list[Path]) -> None:
+    assert paths
     for path in paths:
         head = path.read_bytes()[:8]
         assert path.stat().st_size > 3000
@@ -100,6 +105,45 @@ def test_histories_without_numbers_are_left_out() -> None:
     assert curves([{"step": 1, "note": "x", "auc": float("nan")}]) is None
 
 
+def test_every_watched_measure_has_a_panel_and_players_are_losses() -> None:
+    history = [{"step": step, "auc": 0.6, "critic": 0.7, "generator": 0.1, **dict.fromkeys(WATCHABLE, 0.3)}
+               for step in range(3)]
+    made = curves(history)
+    assert made is not None
+    assert [axes.get_title(loc="left") for axes in made.figure.axes] == [
+        "AUC", "Kolmogorov–Smirnov", "Jensen–Shannon", "Sliced Wasserstein", "Fréchet physics distance",
+        "Energy distance", "Correlation", "losses"]
+    drawn = [[line.get_label() for line in axes.get_lines() if len(line.get_xdata()) == 3] for axes in made.figure.axes]
+    assert drawn == [["auc"], *([name] for name in WATCHABLE), ["critic", "generator"]]
+    assert "Fréchet physics distance from 0.3 at step 0" in made.alt
+
+
+def test_pairs_are_ranked_by_the_pulls_that_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.choice([-1.0, 2.0], 500)
+    real = Rows({"a": rng.normal(size=500), "b": rng.poisson(3, 500).astype(float)}, weights)
+    fake = Rows({"a": rng.normal(0.3, 2, 400), "b": rng.poisson(5, 400).astype(float)}, np.ones(400))
+    binnings = {name: Binning.of(real.columns[name], real.weights, 50) for name in "ab"}
+    shares = [fill_pair((rows.columns["a"], rows.columns["b"]), (binnings["a"], binnings["b"]), rows.weights)
+              for rows in (real, fake)]
+    ranked = distance(*(Placed.of(rows, binnings).fill(("a", "b")) for rows in (real, fake)))
+    assert ranked == pytest.approx(mean_square(pull(*shares)), rel=1e-12)
+
+
+@pytest.mark.parametrize("columns", [5, 20, 60])
+def test_of_many_pairs_those_that_differ_are_drawn(columns: int) -> None:
+    rng = np.random.default_rng(0)
+    real, fake = (Rows({f"c{place}": rng.normal(size=6000) for place in range(columns)}, np.ones(6000))
+                  for _ in range(2))
+    tied = fake.columns["c1"] + 0.1 * fake.columns["c4"]  # only this pair differs
+    fake = Rows({**fake.columns, "c4": tied / tied.std()}, fake.weights)
+    binnings = {name: Binning.of(column, real.weights, 50) for name, column in real.columns.items()}
+    found = chosen(real, fake, binnings)
+    assert len(found) == min(MOST_PAIRS, columns * (columns - 1) // 2)
+    assert ("c1", "c4") in found
+    assert found == sorted(found, key=lambda pair: [int(name[1:]) for name in pair])
+
+
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(FileError, match="cannot write"):
@@ -139,3 +183,14 @@ def test_the_numbers_of_a_plot_are_a_table() -> None:
     assert len({len(column) for column in pair.values()}) == 1
     at = [(low, below) for low, below, share in zip(pair["a from"], pair["b from"], pair["real"], strict=True) if share]
     assert at == [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (1.5, 0.5)]
+
+
+def test_shares_beyond_a_place_are_binomial() -> None:
+    rng = np.random.default_rng(0)
+    places = np.array([0.5, 1.5])
+    shares = np.array([share_beyond(rng.normal(size=500), np.ones(500), places, 1)[0] for _ in range(400)])
+    mean, error = share_beyond(rng.normal(size=500), np.ones(500), places, 1)
+    assert np.allclose(shares.std(axis=0), error, rtol=0.2)
+    low, _ = share_beyond(np.array([1.0, 2.0, 2.0, 5.0]), np.array([1.0, 1.0, 1.0, 5.0]), np.array([2.0]), -1)
+    assert low.tolist() == [3 / 8]
+    assert mean[0] > mean[1]

@@ -1,4 +1,4 @@
-"""Training curves: AUC, reduced χ², overlap and losses against steps."""
+"""Training curves: watched measures and losses against steps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calque.judging.drawing.paper import LINES, QUIET, figure, label_powers, safe_label
+from calque.judging.drawing.paper import LINES, QUIET, entitle, figure, label_plainly, label_powers, safe_label
 from calque.judging.drawing.plot import Data, Plot, number
+from calque.judging.glossary import explained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,11 +22,10 @@ NOT_LOSSES = {"step", "auc_error", "seconds", "time", "rate", "epoch"}
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> Plot | None:
-    """Draw what a history of dictionaries with a "step" holds; every other number is a loss. None if nothing."""
-    panels = [[key] for key in MERITS if points(history, key)[0]]
-    losses = [key for key in numbers(history)
-              if key not in MERITS and key not in NOT_LOSSES and points(history, key)[0]]
-    panels += [losses] if losses else []
+    """Draw what a history of dictionaries with a "step" holds; what was not measured is a loss. None if nothing."""
+    taken, measures = [key for key in numbers(history) if points(history, key)[0]], titles()
+    losses = [key for key in taken if key not in measures and key not in NOT_LOSSES]
+    panels = [[key] for key in measures if key in taken] + ([losses] if losses else [])
     if not panels:
         return None
     keys = [key for panel in panels for key in panel]
@@ -33,29 +33,35 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Plot | None:
                 in_numbers(history, keys))
 
 
+def titles() -> dict[str, str]:
+    """Title of everything that may be watched, in the order of the panels."""
+    from calque.judging.watching import WATCHABLE  # late: it brings the measures along
+
+    return MERITS | {key: explained(key).title for key in WATCHABLE}
+
+
 def stack(history: Sequence[Mapping[str, Any]], panels: Sequence[Sequence[str]]) -> Figure:
     """Draw one panel below another."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    made = figure(7.2, 0.9 + 2.0 * len(panels))
+    made = figure(7.2, 0.9 + 2.1 * len(panels))
     rows = made.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     margin = 0.62 / made.get_figheight()
-    made.subplots_adjust(left=0.14, right=0.965, top=1 - 0.25 * margin, bottom=margin, hspace=0.08)
+    made.subplots_adjust(left=0.115, right=0.965, top=1 - 0.55 * margin, bottom=margin, hspace=0.22)
     for axes, keys in zip(rows, panels, strict=True):
         draw(axes, history, keys)
     rows[-1].set_xlabel("step")
     rows[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
     rows[-1].xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k, 2M: no power of ten to collide with the label
-    made.align_ylabels()
     return made
 
 
 def in_words(history: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
     """Say how every curve begins and ends."""
-    told = []
+    told, measures = [], titles()
     for key in keys:
         steps, values = points(history, key)
-        told.append(f"{MERITS.get(key, key)} from {number(values[0])} at step {steps[0]:.0f} "
+        told.append(f"{measures.get(key, key)} from {number(values[0])} at step {steps[0]:.0f} "
                     f"to {number(values[-1])} at step {steps[-1]:.0f}")
     return "Training: " + "; ".join(told)
 
@@ -74,15 +80,16 @@ def draw(axes: Axes, history: Sequence[Mapping[str, Any]], keys: Sequence[str]) 
         steps, values = points(history, key)
         axes.plot(steps, values, color=colour, linewidth=1.5, marker="o" if len(steps) < 60 else None, markersize=3.2,
                   label=safe_label(key))
-    name = keys[0]
+    name, title = keys[0], titles().get(keys[0])
+    label_plainly(axes.yaxis)
     if name == "chi2" and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
         label_powers(axes.yaxis)
     if name in IDEAL:
         axes.axhline(IDEAL[name], color=QUIET, linewidth=1, linestyle=":")
-    axes.set_ylabel(MERITS.get(name, "loss"))
-    axes.margins(x=0.02, y=0.12 if name in MERITS else 0.3)
-    if name not in MERITS:
+    entitle(axes, title or "losses", 1.05)
+    axes.margins(x=0.02, y=0.12 if title else 0.3)
+    if not title:
         axes.legend(loc="upper right", fontsize=11, ncols=min(len(keys), 4))
 
 

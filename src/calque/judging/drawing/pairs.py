@@ -87,23 +87,29 @@ def shared_scale(real: NDArray[np.float64], fake: NDArray[np.float64]) -> Any:
 
 def pull(real: hist.Hist[Any], fake: hist.Hist[Any]) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]:
     """Difference in standard deviations; blank where neither sample has events."""
-    variance = real.variances() + fake.variances()
-    difference = fake.values() - real.values()
+    return standardised(fake.values() - real.values(), real.variances() + fake.variances())
+
+
+def standardised(
+    difference: NDArray[np.float64], variance: NDArray[np.float64]
+) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]:
+    """Divide by the standard deviation; blank where there is none."""
     filled = variance > 0
     return np.ma.masked_where(~filled, difference / np.sqrt(np.where(filled, variance, 1)))
 
 
 def in_words(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> str:
     """Say how far two columns differ: how many cells by more than three standard deviations, and χ² per cell."""
-    pulls = pull(real, fake).compressed()
+    differences = pull(real, fake)
+    pulls = differences.compressed()
     return (f"{labels[0]} and {labels[1]}, real beside generated: {np.sum(np.abs(pulls) > 3)} of {len(pulls)} filled "
-            f"cells differ by more than 3 standard deviations; mean squared pull {mean_squared_pull(real, fake):.2f}")
+            f"cells differ by more than 3 standard deviations; mean squared pull {mean_square(differences):.2f}")
 
 
-def mean_squared_pull(real: hist.Hist[Any], fake: hist.Hist[Any]) -> float:
+def mean_square(pulls: np.ma.MaskedArray[Any, np.dtype[np.float64]]) -> float:
     """χ² per filled cell."""
-    pulls = pull(real, fake).compressed()
-    return float(np.mean(pulls**2)) if len(pulls) else 0.0
+    known = pulls.compressed()
+    return float(np.mean(known**2)) if len(known) else 0.0
 
 
 def in_numbers(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> Data:

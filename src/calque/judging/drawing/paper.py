@@ -58,9 +58,9 @@ def figure(width: float, height: float) -> Figure:
     return made
 
 
-def entitle(axes: Axes, title: str = "") -> None:
+def entitle(axes: Axes, title: str = "", height: float = 1.015) -> None:
     """Give a panel its title at a fixed height; without one too, or matplotlib looks for a free one at every draw."""
-    axes.set_title(title, loc="left", y=1.015, pad=0)
+    axes.set_title(title, loc="left", y=height, pad=0)
 
 
 def label_axis(axes: Axes, side: Literal["x", "y"], label: str, binning: Binning) -> None:

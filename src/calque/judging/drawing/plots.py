@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from calque.judging.drawing import overlays, pairs, tails
 from calque.judging.drawing.binning import Binning, plain
 from calque.judging.drawing.classifiers import output, roc
 from calque.judging.drawing.curves import curves
+from calque.judging.drawing.pairings import Rows, chosen
 from calque.judging.drawing.paper import MOST_NAMED, safe_names, styled
 from calque.judging.drawing.plot import Numbers, Plot, number
 from calque.judging.report import Report
@@ -19,7 +19,6 @@ from calque.judging.samples import check_columns, check_finite
 from calque.table import Table
 
 PAIR_BINS = 50
-MOST_PAIRS = 45  # all of ten columns
 
 
 def save_plots(
@@ -117,17 +116,14 @@ def all_pairs(
 ) -> Iterator[Plot]:
     """Draw every pair of columns; of very many those that differ most."""
     binnings = {name: Binning.of(known[name], real.weights, PAIR_BINS) for name in real.features}
-    filled = {}
-    for first, second in combinations(real.features, 2):
+    samples = Rows(known, real.weights), Rows(drawn, fake.weights)
+    for first, second in chosen(*samples, binnings):
         bins = binnings[first], binnings[second]
-        filled[first, second] = [pairs.fill_pair((columns[first], columns[second]), bins, table.weights)
-                                 for columns, table in ((known, real), (drawn, fake))]
-    worst = sorted(filled, key=lambda names: -pairs.mean_squared_pull(*filled[names]))[:MOST_PAIRS]
-    for first, second in sorted(worst, key=list(filled).index):
-        shares, copies = filled[first, second]
+        shares, copies = (pairs.fill_pair((rows.columns[first], rows.columns[second]), bins, rows.weights)
+                          for rows in samples)
         labels = axis_label(real, first), axis_label(real, second)
         yield Plot(f"pair_{files[first]}_{files[second]}", f"{labels[0]} and {labels[1]}", "pairs",
-                   pairs.pair(shares, copies, labels, (binnings[first], binnings[second])),
+                   pairs.pair(shares, copies, labels, bins),
                    pairs.in_words(shares, copies, labels), pairs.in_numbers(shares, copies, labels))
 
 
