@@ -1,11 +1,11 @@
-"""The numbers of a report as the page shows them: tiles, groups of measures, corners."""
+"""The numbers of a report as the page shows them: rows, groups of measures, corners."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from calque.judging.drawing.paper import RAISED
@@ -16,9 +16,7 @@ from calque.judging.report import COLUMNS, STANDS_OUT, Report, excess
 
 FEW = 4  # rows of a group before the rest folds
 FULL = 100.0  # excess of a full bar, whose scale is logarithmic
-LIMITS = (0.6, 0.75, 1.0)  # where the scale of an AUC may end
-POWER = re.compile(r"e([+-]\d+)")
-APART = ("region",)  # measures with a section of their own
+POWER = re.compile(r"(?<=[\d)])e([+-]\d+)")
 
 
 def measured(value: float, error: float) -> str:
@@ -27,7 +25,12 @@ def measured(value: float, error: float) -> str:
     >>> measured(0.51234, 0.0031), measured(7.5e-9, 1.2e-10)
     ('0.5123 ± 0.0031', '(7.50 ± 0.12) × 10⁻⁹')
     """
-    return POWER.sub(lambda found: f" × 10{str(int(found[1])).translate(RAISED)}", plus_minus(value, error))
+    return on_paper(plus_minus(value, error))
+
+
+def on_paper(text: str) -> str:
+    """Write powers of ten with raised digits."""
+    return POWER.sub(lambda found: f" × 10{str(int(found[1])).translate(RAISED)}", text)
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,9 @@ class Row:
     def of_estimate(cls, estimate: Estimate) -> Row:
         """Word an estimate."""
         distance, unit = excess(estimate), estimate.details.get("unit", "") if estimate.measure == "wasserstein" else ""
-        known, limit = math.isfinite(distance), "≥ " if estimate.details.get("lower_limit") else ""
+        known = math.isfinite(distance)
         return cls(
-            estimate.of, f"{limit}{measured(estimate.value, estimate.error)} {unit}".strip(),
+            estimate.of, f"{on_paper(estimate.text)} {unit}".strip(),
             measured(estimate.floor, estimate.floor_error), f"{distance:+.1f}".replace("-", "−") if known else "–",
             bar(distance), distance >= STANDS_OUT, known, estimate.how,
         )
@@ -100,8 +103,9 @@ def groups(report: Report) -> list[Group]:
     """Every measure with its estimates, the one farthest beyond its floor first."""
     found: dict[str, list[Estimate]] = {}
     for estimate in report.estimates:
-        if estimate.measure not in APART:
-            found.setdefault(estimate.measure, []).append(estimate)
+        found.setdefault(estimate.measure, []).append(estimate)
+    if "region" in found:
+        found["region"] = [replace(one, of=f"{where(one)} ({one.of})") for one in regions(report)]
     ordered = sorted(found.items(), key=lambda item: -max(map(excess, item[1])))
     return [Group.of(measure, estimates) for measure, estimates in ordered]
 
@@ -116,76 +120,19 @@ def flags(report: Report) -> dict[str, list[tuple[str, str, str]]]:
     return found
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Where value and floor lie between two limits, each with its error, in per cent."""
-
-    low: float
-    high: float
-    value: tuple[float, float]
-    floor: tuple[float, float] | None
-
-    @classmethod
-    def of(cls, estimate: Estimate) -> Scale | None:
-        """Place a share between one half, or a little below, and one; None where there is no number."""
-        if not math.isfinite(estimate.value):
-            return None
-        floor = estimate.floor if math.isfinite(estimate.floor) else 0.5
-        reach = max(estimate.value, floor)
-        high = next((limit for limit in LIMITS if reach < limit - 0.02), 1.0)
-        low = min(0.5 - 0.1 * (high - 0.5), estimate.value - 0.02, floor - 0.02)
-
-        def place(value: float, error: float) -> tuple[float, float]:
-            width = error if math.isfinite(error) else 0.0
-            return 100 * (value - low) / (high - low), min(100 * width / (high - low), 50.0)
-
-        known = math.isfinite(estimate.floor)
-        return cls(low, high, place(estimate.value, estimate.error),
-                   place(estimate.floor, estimate.floor_error) if known else None)
+def regions(report: Report) -> list[Estimate]:
+    """Corners, the worst first; one that several views give alike is one, named after all of them."""
+    found: dict[tuple[str, float, float], Estimate] = {}
+    for estimate in sorted(report.of("region"), key=excess, reverse=True):
+        key = where(estimate), estimate.value, estimate.error
+        known = found.get(key)
+        found[key] = estimate if known is None else replace(known, of=f"{known.of}, {estimate.of}")
+    return list(found.values())
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A key figure: what, the number, where, the comparison; a scale, or a bar with or without the mark of 3."""
-
-    label: str
-    number: str
-    note: str
-    against: str
-    stands_out: bool
-    scale: Scale | None = None
-    bar: float | None = None
-    marked: bool = False
-
-
-def tiles(report: Report, beyond: int, judged: int) -> list[Tile]:
-    """The worst AUC, the worst column, copying, and how many of all numbers lie beyond their floors."""
-    made = [share_tile("Worst AUC", report.worst), column_tile(report.worst_column),
-            share_tile("Copying", max(report.of("copying"), key=lambda found: found.value, default=None)),
-            Tile("Beyond their floors", f"{beyond} of {judged}", "numbers",
-                 f"by {STANDS_OUT:g} standard deviations or more", beyond > 0, bar=beyond / judged) if judged else None]
-    return [tile for tile in made if tile is not None]
-
-
-def share_tile(label: str, estimate: Estimate | None) -> Tile | None:
-    """Show an AUC or a share of copies on its scale."""
-    if estimate is None:
-        return None
-    title = explained(estimate.measure).title
-    note = f"{estimate.of} view" if label == title else f"{title}, {estimate.of} view"
-    return Tile(label, measured(estimate.value, estimate.error), note,
-                f"floor {measured(estimate.floor, estimate.floor_error)}", excess(estimate) >= STANDS_OUT,
-                Scale.of(estimate))
-
-
-def column_tile(estimate: Estimate | None) -> Tile | None:
-    """Show the column that is farthest beyond its floor."""
-    if estimate is None:
-        return None
-    row = Row.of_estimate(estimate)
-    return Tile("Worst column", estimate.of, f"{explained(estimate.measure).title} {row.value}",
-                f"{row.excess} standard deviations from its floor, {row.floor}", row.stands_out,
-                bar=row.bar, marked=True)
+def where(estimate: Estimate) -> str:
+    """Cuts of a corner."""
+    return str(estimate.details.get("where", estimate.of))
 
 
 @dataclass(frozen=True)
@@ -199,9 +146,8 @@ class Corner:
 
 def corners(report: Report) -> list[Corner]:
     """Every region that the report names, the worst first."""
-    found = sorted(report.of("region"), key=excess, reverse=True)
-    return [Corner(str(estimate.details.get("where", estimate.of)), Row.of_estimate(estimate),
-                   tuple(facts(estimate.details))) for estimate in found]
+    return [Corner(where(estimate), Row.of_estimate(estimate),
+                   tuple(facts({**estimate.details, "view": estimate.of}))) for estimate in regions(report)]
 
 
 def facts(details: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calque.atomic import write_bytes
+from calque.judging.drawing.pairings import left_out
 from calque.judging.drawing.plot import Plot
 from calque.judging.page.exhibits import SECTIONS, Exhibit
-from calque.judging.page.measures import corners, flags, groups, tiles
-from calque.judging.page.origin import sheets, sizes
+from calque.judging.page.measures import corners, flags, groups
+from calque.judging.page.origin import file_name, sheets, sizes, without_folders
+from calque.judging.page.tiles import tiles
 from calque.judging.report import STANDS_OUT, Report
 from calque.table import Table
 
@@ -51,30 +53,33 @@ def render_page(
     """Render a report and the plots of `draw_plots` as one HTML page that asks nothing of any other place.
 
     `provenance` is any nested mapping of plain values; a list of mappings, such as the input files, becomes a table.
+    Files are named without their folders, which are tooltips in the provenance.
     Equal arguments give equal pages.
     """
     style, script = read("page.css"), read("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    found = groups(report)
+    found, sources = groups(report), (real.source, fake.source)
     beyond, judged = sum(group.beyond for group in found), sum(group.judged for group in found)
     return environment().from_string(read("page.html")).render(
-        title=title, style=style, script=script, policy=POLICY.format(script=digest), report=report,
+        title=file_name(without_folders(title, *sources)), style=style, script=script,
+        policy=POLICY.format(script=digest), report=report,
         verdict=report.verdict(), tiles=tiles(report, beyond, judged), groups=found, beyond=beyond, judged=judged,
-        stands_out=STANDS_OUT,
-        corners=corners(report), sections=sections(plots, flags(report)), samples=sizes(report, real, fake),
+        stands_out=STANDS_OUT, notes=[without_folders(note, *sources) for note in report.notes],
+        corners=corners(report), samples=sizes(report, real, fake),
+        sections=sections(plots, flags(report), {"pairs": left_out(len(real.features))}),
         sheets=list(sheets(provenance or {})),
     )
 
 
 def sections(
-    plots: Iterable[Plot], flagged: Mapping[str, Sequence[tuple[str, str, str]]]
+    plots: Iterable[Plot], flagged: Mapping[str, Sequence[tuple[str, str, str]]], notes: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Plots by section, in the page's order, with what stands out in their columns; empty sections are left out."""
+    """Plots by section, in the page's order, with what stands out in them and a note; empty ones are left out."""
     shown: dict[str, list[Exhibit]] = {name: [] for name in SECTIONS}
     for place, plot in enumerate(plots):
         shown[plot.section].append(Exhibit.of(plot, place, flagged.get(plot.of, ())))
-    return [{"id": name, "title": SECTIONS[name][0], "line": SECTIONS[name][1], "exhibits": exhibits,
-             "matrix": matrix(exhibits)} for name, exhibits in shown.items() if exhibits]
+    return [{"id": name, "title": SECTIONS[name][0], "line": f"{SECTIONS[name][1]} {notes.get(name, '')}".strip(),
+             "exhibits": exhibits, "matrix": matrix(exhibits)} for name, exhibits in shown.items() if exhibits]
 
 
 def matrix(exhibits: list[Exhibit]) -> dict[str, Any] | None:
