@@ -47,7 +47,7 @@ KINDS: dict[str, Kind] = {
                     SMALL, {**TAME, "game": "wasserstein", "constraint": "gradient-penalty", "critic_turns": 5},
                     {"rate": 1e-4, "beta1": 0.0, "beta2": 0.9}),
     "sngan": Kind("spectral norm in the critic", "arXiv:1802.05957", "dense", "adversarial",
-                  SMALL, {**SHARP, "norm": "spectral"}, FAST),
+                  SMALL, {**SHARP, "norm": "spectral", "critic_turns": 2}, FAST),
     "r3gan": Kind("relativistic game, R1 and R2", "arXiv:2501.05441", "dense", "adversarial",
                   SMALL, {**TAME, "game": "relativistic", "constraint": "r1r2"}, FAST),
     "vae": Kind("the 2018 note's autoencoder", "arXiv:1312.6114; Marshall 2018", "autoencoder", "variational"),
