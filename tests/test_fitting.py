@@ -55,6 +55,8 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "flow": {"kind": "flow", "model": {"hidden": [16]}},
     "coupling flow": {"kind": "flow", "model": {"hidden": [16], "passes": 2}, "objective": {"input_blur": 0.01}},
     "mixture": {"kind": "mixture", "model": {"components": 5}},
+    "flow matching": {"kind": "flow-matching", "model": {"nodes": 16}},
+    "flow matching in one step": {"kind": "flow-matching", "model": {"layers": 1, "solver": "euler", "passes": 1}},
 }
 
 

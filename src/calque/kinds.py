@@ -55,6 +55,8 @@ KINDS: dict[str, Kind] = {
                  density=True, passes="one per column and transform"),
     "mixture": Kind("mixture of Gaussians, full covariances: the baseline", "Dempster, Laird & Rubin 1977",
                     "mixture", "expectation", density=True),
+    "flow-matching": Kind("velocity from noise to events, independent coupling", "arXiv:2210.02747", "flow-matching",
+                          "matching", optimiser={"rate": 5e-3, "schedule": "cosine"}, passes="fit.model.passes, 8"),
 }
 
 

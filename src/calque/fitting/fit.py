@@ -27,6 +27,7 @@ from calque.fitting.expectation import Expectation
 from calque.fitting.history import Board, History, until
 from calque.fitting.likelihood import Likelihood
 from calque.fitting.loop import Loop
+from calque.fitting.matching import Matching
 from calque.fitting.objective import Objective
 from calque.fitting.variational import Variational
 from calque.fitting.watch import Watch
@@ -39,6 +40,7 @@ from calque.seeds import derive
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial, "variational": Variational, "likelihood": Likelihood, "expectation": Expectation,
+    "matching": Matching,
 }
 
 

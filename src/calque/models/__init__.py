@@ -6,11 +6,13 @@ from calque.models.autoencoder import Autoencoder
 from calque.models.dense import Critic, DenseGenerator
 from calque.models.flow import SplineFlow
 from calque.models.generator import Generator
+from calque.models.matching import FlowMatching
 from calque.models.mixture import GaussianMixture
 
 GENERATORS: dict[str, type[Generator]] = {
     "dense": DenseGenerator, "autoencoder": Autoencoder, "spline-flow": SplineFlow,
-    "mixture": GaussianMixture,
+    "mixture": GaussianMixture, "flow-matching": FlowMatching,
 }
 
-__all__ = ["GENERATORS", "Autoencoder", "Critic", "DenseGenerator", "GaussianMixture", "Generator", "SplineFlow"]
+__all__ = ["GENERATORS", "Autoencoder", "Critic", "DenseGenerator", "FlowMatching", "GaussianMixture", "Generator",
+           "SplineFlow"]
