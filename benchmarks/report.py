@@ -2,8 +2,8 @@
 
     python benchmarks/report.py [rows of each sample, default 100 000] [quick | all | alone, default: all three]
 
-Six muon-like columns, as many generated as real rows and twice as many training rows, two threads. Every measure is
-timed alone too, in the raw view. Each mode runs in a process of its own; memory is that process's peak.
+Six muon-like columns, as many generated as real rows and twice as many training rows; one thread, as by default. Every
+measure is timed alone too, in the raw view. Each mode runs in a process of its own; memory is that process's peak.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def whole(rows: int, mode: str) -> None:
     """Judge, draw, write; print seconds of each and the peak memory."""
     real, fake, train = muons(rows, 0.0, 1), muons(rows, 0.0, 2), muons(2 * rows, 0.0, 3)
     start = time.perf_counter()
-    report = judge_tables(real, fake, train=train, measures=mode, threads=2)
+    report = judge_tables(real, fake, train=train, measures=mode)
     judged = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        plots = draw_plots(report, real, fake)
+        plots = draw_plots(report, real, fake, pairs=mode != "quick")
         write_plots(plots, folder)
         page = save_page(Path(folder) / "report.html", report, plots, real=real, fake=fake)
         size = page.stat().st_size / 1e6
@@ -45,7 +45,7 @@ def alone(rows: int) -> None:
     for name in chosen("all"):
         if name not in NEEDS_CONTEXT:
             start = time.perf_counter()
-            CATALOGUE[name](RAW, Budget(threads=2))(real, fake, train, 0)
+            CATALOGUE[name](RAW, Budget())(real, fake, train, 0)
             print(f"  {name:12} {time.perf_counter() - start:6.2f} s", flush=True)
 
 

@@ -57,6 +57,7 @@ def test_a_file_is_judged_against_another(files: Path, tmp_path: Path, capsys: p
     page = (tmp_path / "bad" / "report.html").read_text()
     assert kept["verdict"].split(":")[0] in page
     assert (tmp_path / "bad" / "plots" / "column_pz.pdf").is_file()
+    assert not list((tmp_path / "bad" / "plots").glob("pair_*")), "they take most of the time"
 
 
 def test_the_same_from_python_with_training_rows(files: Path) -> None:

@@ -108,7 +108,7 @@ def keep(
     """Write the report, its plots and its page; the numbers come last and say that everything is there."""
     out.clear()
     if plots:
-        drawn = draw_plots(report, real, fake, history)
+        drawn = draw_plots(report, real, fake, history, pairs=settings.get("measures") != "quick")
         write_plots(drawn, out.plots)
         save_page(out.page, report, drawn, real=real, fake=fake, title=title, provenance=provenance)
     out.save({**report.to_dict(), "settings": settings})

@@ -44,23 +44,23 @@ def write_plots(plots: Iterable[Plot], folder: str | Path) -> list[Path]:
 
 
 def draw_plots(
-    report: Report | None, real: Table, fake: Table, history: Sequence[Mapping[str, Any]] = ()
+    report: Report | None, real: Table, fake: Table, history: Sequence[Mapping[str, Any]] = (), pairs: bool = True
 ) -> tuple[Plot, ...]:
     """Draw every column, its tails, all pairs, the classifiers' output and ROC curves, and the training curves.
 
     They are named `column_NAME`, `tails_NAME`, `pair_A_B`, `classifier_NAME`, `roc_NAME` and `curves`. A report or a
-    history that is not there is left out, and tails of columns of a few values. Raises DataError for different
-    columns or non-finite values.
+    history that is not there is left out, tails of columns of a few values too, and on demand the pairs, which take
+    most of the time. Raises DataError for different columns or non-finite values.
     """
     check_columns(real, fake)
     for table in (real, fake):
         check_finite(table)
     with styled():
-        return tuple(all_plots(report, real, fake, history))
+        return tuple(all_plots(report, real, fake, history, pairs))
 
 
 def all_plots(
-    report: Report | None, real: Table, fake: Table, history: Sequence[Mapping[str, Any]]
+    report: Report | None, real: Table, fake: Table, history: Sequence[Mapping[str, Any]], pairs: bool
 ) -> Iterator[Plot]:
     """Draw one plot after another, in the order of the page."""
     files, known, drawn = safe_names(real.features), plain(real, real.features), plain(fake, real.features)
@@ -69,7 +69,8 @@ def all_plots(
         yield column(*samples[name], name, axis_label(real, name), files[name], report)
     for name in real.features:
         yield from tail(*samples[name], name, axis_label(real, name), files[name])
-    yield from all_pairs(real, fake, known, drawn, files)
+    if pairs:
+        yield from all_pairs(real, fake, known, drawn, files)
     if report is not None:
         named = safe_names(tuple(report.judgements))
         for name, judgement in report.judgements.items():
