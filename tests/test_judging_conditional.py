@@ -239,6 +239,14 @@ def test_too_few_rows_and_wrong_draws_are_refused() -> None:
         Bins.of(Table.of({"c": np.ones((5, 2))}), "c", 3)
 
 
+def test_a_context_that_the_generator_does_not_know_leaves_the_others_to_be_measured() -> None:
+    def unknown(contexts: Table, seed: int) -> Table:
+        raise DataError("context q = 1 was not trained on")
+
+    with pytest.raises(NotMeasurableError, match=r"no rows can be drawn .* q = 1 was not trained on"):
+        Ranks(("q",), draw=unknown)(events(100, 1), events(100, 2))
+
+
 @pytest.mark.parametrize("settings", [{"bins": 1}, {"trainings": -1}])
 def test_impossible_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="at least 2 and 0"):

@@ -84,7 +84,7 @@ class Ranks:
         asked = Sample.of(seen, names)
         lower, equal, total = np.zeros_like(asked.values), np.zeros_like(asked.values), np.zeros((len(asked), 1))
         for turn in range(self.draws):
-            answer = Sample.of(self.view(draw(contexts, derive(seed, "judging/ranks/draws", turn))), names)
+            answer = Sample.of(self.view(answered(draw, contexts, derive(seed, "judging/ranks/draws", turn))), names)
             if len(answer) != len(asked):
                 raise DataError(f"{len(answer)} rows were drawn for {len(asked)} contexts; draw one for each")
             weights = answer.weights[:, None]
@@ -107,6 +107,14 @@ class Ranks:
             if min(len(here), len(there)) >= LEAST_ROWS:
                 yield Ranked(cells.label(cell), among(here.values, there, stream), here.weights,
                              1 / effective(there.weights))
+
+
+def answered(draw: Draw, contexts: Table, seed: int) -> Table:
+    """Draw rows; raises NotMeasurableError where the generator does not know a context, as a value it never saw."""
+    try:
+        return draw(contexts, seed)
+    except DataError as error:
+        raise NotMeasurableError(f"no rows can be drawn for the contexts of {contexts.source}: {error}") from None
 
 
 @dataclass(frozen=True)
