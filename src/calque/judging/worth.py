@@ -96,11 +96,12 @@ def estimate(of: str, truth: Contents, fake: Contents, reference: Contents | Non
     inverse, error = inverse_worth(truth, fake)
     value, value_error, limited = worth(inverse, error)
     training, by_chance = (math.nan, math.nan) if reference is None else (reference.size, reference.size_error)
+    attainable = min(training, fake.size)  # so few generated rows cannot be worth more than their number
     how = ("lower limit at 95 %: the generated rows miss the truth by no more than its own noise" if limited else
            "error: of Σ (p̂ − p)², by the covariance of the cells")
     return Estimate(
-        "worth", of, value, value_error, training, by_chance, worse="lower",
-        how=f"{how}; floor: number of training rows, and what their chance misses of the truth make of it",
+        "worth", of, value, value_error, attainable, by_chance * attainable / training, worse="lower",
+        how=f"{how}; floor: number of training or generated rows, the fewer, with the chance misses of so many",
         details={
             "lower_limit": limited, "inverse": inverse, "inverse_error": error,
             "training_rows": training, "amplification": value / training, "amplification_error": value_error / training,
