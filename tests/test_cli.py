@@ -131,7 +131,7 @@ def test_run_does_all_five(done: Path) -> None:
             "report.json", "provenance.json", "checkpoint/state.safetensors")} <= files
     plots = {name for name in files if name.startswith("far/plots/")}
     assert {"far/plots/column_pz.png", "far/plots/column_pz.pdf", "far/plots/pair_pz_z.png", "far/plots/curves.png",
-            "far/plots/classifier_raw.png"} <= plots
+            "far/plots/classifier_trees_raw.png"} <= plots
     assert not [name for name in files if name.startswith("near/plots") or name.endswith((".part", ".plan"))]
     table = read(done / "run" / "new.h5")
     assert len(table) == 1000

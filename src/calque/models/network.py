@@ -57,8 +57,8 @@ class SpectralLinear(nn.Linear):
     """A linear layer whose matrix is divided by its largest singular value (Miyato et al. 2018, arXiv:1802.05957).
 
     Each pass in training goes on with the power iteration of `direction`, the left singular vector, which is kept
-    with the weights. A pass in evaluation goes further and stores nothing; an average of unit vectors will do for it.
-    Where two singular values cross, the iteration takes some tens of steps to follow.
+    with the weights; where two singular values cross, it takes some tens of steps to follow. A pass in evaluation
+    takes the exact norm, so that what is judged and drawn does not depend on how far the iteration came.
     """
 
     direction: Tensor
@@ -71,13 +71,14 @@ class SpectralLinear(nn.Linear):
 
     def largest(self) -> Tensor:
         """The largest singular value; differentiable in the weights."""
+        if not self.training:
+            return torch.linalg.svdvals(self.weight)[0]
         left = self.direction
         with torch.no_grad():
-            for _ in range(2 if self.training else 10):
+            for _ in range(2):
                 right = normalize(self.weight.T @ left, dim=0)
                 left = normalize(self.weight @ right, dim=0)
-            if self.training:
-                self.direction.copy_(left)
+            self.direction.copy_(left)
         return left @ self.weight @ right
 
     def normed(self) -> Tensor:
