@@ -72,7 +72,8 @@ class SpectralLinear(nn.Linear):
     def largest(self) -> Tensor:
         """The largest singular value; differentiable in the weights."""
         if not self.training:
-            return torch.linalg.svdvals(self.weight)[0]
+            exact: Tensor = torch.linalg.svdvals(self.weight)[0]
+            return exact
         left = self.direction
         with torch.no_grad():
             for _ in range(2):
