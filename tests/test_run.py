@@ -13,7 +13,7 @@ import torch
 from conftest import STEPS, make_muons, small_fit
 
 import calque
-from calque.config import Config, load_config
+from calque.config import Config, build, load_config
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting import fit
 from calque.judging.verdict import judge, judged_before, reread
@@ -316,3 +316,14 @@ def test_a_run_on_a_table_in_memory_is_judged_there_or_on_its_file(muons: Table,
     write(muons.rows(slice(100)), tmp_path / "short.npz")
     with pytest.raises(FileError, match=r"has 100 rows, not those .*run was trained on"):
         judge(tmp_path / "run", data=tmp_path / "short.npz")
+
+
+def test_a_category_of_another_kind_leaves_the_presets_of_the_common_one_behind() -> None:
+    """What the user set stays, what only the kind brought along goes."""
+    raw = {"fit": {"kind": "wgan-gp", "objective": {"base": 32}},
+           "categories": {"same": {"fit": {"steps": 5}}, "other": {"fit": {"kind": "wgan"}}}}
+    config = build(raw, "a test")
+    assert config.category("same").fit.objective == config.fit.objective
+    other = config.category("other").fit
+    assert other.optimiser.name == "rmsprop" and other.optimiser.rate == 5e-5
+    assert other.objective["constraint"] == "clip" and other.objective["base"] == 32

@@ -145,6 +145,9 @@ class Config(Section):
         where = [text for text in (self.read.where, own.pop("where", None)) if text]
         if where:
             base["read"]["where"] = " and ".join(f"({text})" for text in where)
+        kind = own.get("fit", {}).get("kind", self.fit.kind)
+        if kind != self.fit.kind:
+            base["fit"] = without_presets(base["fit"])
         if "steps" in own:
             own["prepare"] = {**own.get("prepare", {}), "steps": own.pop("steps")}
         base["out"] = str(Path(self.out) / name)
@@ -210,11 +213,21 @@ def build(raw: Mapping[str, Any], where: str) -> Config:
 def with_presets(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Put in what a kind of generator brings along; what the user sets wins."""
     fit = raw.get("fit", {})
-    kind = KINDS.get(fit.get("kind", "flow")) if isinstance(fit, Mapping) else None
-    if kind is None:
-        return raw
-    preset = {"model": kind.model, "objective": kind.settings, "optimiser": kind.optimiser}
-    return merge(raw, {"fit": merge(preset, fit)})
+    return merge(raw, {"fit": merge(presets(fit.get("kind", "flow")), fit)}) if isinstance(fit, Mapping) else raw
+
+
+def presets(kind: str) -> dict[str, Mapping[str, Any]]:
+    """What a kind of generator brings along, as tables of [fit]; nothing for a kind that does not exist."""
+    found = KINDS.get(kind)
+    return {"model": found.model, "objective": found.settings, "optimiser": found.optimiser} if found else {}
+
+
+def without_presets(fit: Mapping[str, Any]) -> dict[str, Any]:
+    """A [fit] table as the user wrote it: what its kind or a default brought along is taken out again."""
+    defaults = merge({"optimiser": OptimiserConfig().model_dump()}, presets(fit["kind"]))
+    tables = {name: {key: value for key, value in fit[name].items() if key not in known or known[key] != value}
+              for name, known in defaults.items()}
+    return {**fit, **tables}
 
 
 def explain(section: type[Section], error: ValidationError, where: str) -> str:

@@ -11,7 +11,7 @@ from calque.seeds import derive
 
 
 class Batches:
-    """Draws batches from prepared rows x (N, D) and context (N, C), with replacement, by their weights (N,).
+    """Draws batches from prepared rows x (N, D) and context (N, C), with replacement, by the size of weights (N,).
 
     One bisection of the cumulative weights per event costs O(log N); a weighted choice over all rows O(N).
     """
@@ -20,8 +20,11 @@ class Batches:
         if len(x) < size:
             raise DataError(f"{len(x)} training rows are fewer than a batch of {size}; lower fit.batch")
         self.x, self.context, self.size, self.device = x.to(device), context.to(device), size, device
-        even = bool((weights == weights[0]).all())
-        self.cumulative = None if even else (weights.double().cumsum(0) / weights.double().sum()).to(device)
+        size_of = weights.double().abs()
+        even = bool((size_of == size_of[0]).all())
+        self.cumulative = None if even else (size_of.cumsum(0) / size_of.sum()).to(device)
+        signed = bool((weights < 0).any())
+        self.signs = (weights.sign() * size_of.sum() / weights.sum()).float().to(device) if signed else None
 
     def rows(self) -> Tensor:
         """Row numbers (B,) of one batch."""
@@ -34,7 +37,8 @@ class Batches:
         """One batch with the normals that a loss asks for."""
         rows = self.rows()
         normals = {name: torch.randn(self.size, width, device=self.device) for name, width in noise.items()}
-        return Batch(self.x[rows], self.context[rows], normals)
+        signs = None if self.signs is None else self.signs[rows]
+        return Batch(self.x[rows], self.context[rows], normals, signs)
 
 
 def reseed(seed: int, step: int) -> None:

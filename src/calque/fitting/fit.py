@@ -179,7 +179,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
             if due or keep:
                 loop.check()
             if due:
-                entry = {"step": loop.step, **loop.losses(), **watch.look(loop)}
+                entry = {"step": loop.step, **loop.losses(), **loop.diagnostics(), **watch.look(loop)}
                 history.append(entry)
                 bar(loop.step, ", ".join(f"{key} {value:.3g}" for key, value in entry.items() if key != "step"))
             if checkpoint and keep:

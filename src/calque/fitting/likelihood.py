@@ -12,6 +12,8 @@ from calque.models import Generator
 class Likelihood(Objective):
     """Mean negative log density; `input_blur` smooths the rows a little, against overfitting."""
 
+    signed = True
+
     def __init__(self, generator: Generator, *, input_blur: float = 0.0) -> None:
         super().__init__(generator)
         if not generator.has_density:
@@ -25,4 +27,4 @@ class Likelihood(Objective):
     def loss(self, player: str, batch: Batch, step: int) -> Tensor:
         """−⟨log p(x | c)⟩."""
         x = batch.x + self.input_blur * batch.noise["input"] if self.input_blur else batch.x
-        return -self.generator.log_prob(x, batch.context).mean()
+        return -batch.mean(self.generator.log_prob(x, batch.context))

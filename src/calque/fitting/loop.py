@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from contextlib import nullcontext
 from typing import Any
 
@@ -31,6 +32,7 @@ class Loop:
         averages = bool(config.average and objective.turns)
         self.average = Average(objective.generator, config.average) if averages else None
         self.sums: dict[str, Tensor] = {}
+        self.gradients: dict[str, Tensor] = {}
         self.counted = 0
 
     def advance(self) -> None:
@@ -59,8 +61,9 @@ class Loop:
         loss.backward()  # type: ignore[no-untyped-call]
         for parameter in self.frozen[player]:
             parameter.requires_grad_(True)
-        if self.config.clip:
-            nn.utils.clip_grad_norm_(self.players[player], self.config.clip)
+        limit = self.config.clip or math.inf
+        if self.config.clip or (self.step + 1) % self.config.watch_every == 0:
+            self.gradients[player] = nn.utils.clip_grad_norm_(self.players[player], limit).detach()
         optimiser = self.optimisers[player]
         set_rate(optimiser, self.config.optimiser, self.step / max(1, self.config.steps))
         optimiser.step()
@@ -87,6 +90,14 @@ class Loop:
         means = {player: float(total) / (self.counted * turns[player]) for player, total in self.sums.items()}
         self.sums, self.counted = {}, 0
         return means
+
+    def diagnostics(self) -> dict[str, float]:
+        """Norms of the players' last gradients (before clipping), and what the objective has to tell of a batch."""
+        if not self.objective.turns:
+            return {}
+        norms = {f"gradient/{player}": float(norm) for player, norm in self.gradients.items()}
+        reseed(self.seed, self.step)
+        return {**norms, **self.objective.diagnose(self.batches.draw(self.objective.noise(self.objective.turns[0])))}
 
     def averaged(self) -> Generator:
         """A copy of the generator with averaged weights, ready to draw."""

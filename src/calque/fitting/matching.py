@@ -18,6 +18,7 @@ class Matching(Objective):
     """
 
     generator: FlowMatching
+    signed = True
 
     def __init__(self, generator: Generator) -> None:
         super().__init__(generator)
@@ -33,4 +34,4 @@ class Matching(Objective):
         start, time = batch.noise["start"], torch.special.ndtr(batch.noise["time"])
         between = torch.lerp(start, batch.x, time)
         velocity = self.generator.velocity(between, time, batch.context)
-        return (velocity - (batch.x - start)).square().mean()
+        return batch.mean((velocity - (batch.x - start)).square())

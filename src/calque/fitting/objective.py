@@ -11,21 +11,34 @@ from calque.models import Generator
 
 @dataclass(frozen=True)
 class Batch:
-    """Prepared events x (B, D), their context (B, C) and every random tensor that the loss uses, by name."""
+    """Prepared events x (B, D), their context (B, C) and every random tensor that the loss uses, by name.
+
+    `weight` (B,) is there where a sample has negative weights: rows are drawn by |w|, and carry sign(w) Σ|w|/Σw, of
+    mean one.
+    """
 
     x: Tensor
     context: Tensor
     noise: dict[str, Tensor]
+    weight: Tensor | None = None
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over events of values (B,) or (B, …), one row per real event, with the sign of their weights."""
+        if self.weight is None:
+            return values.mean()
+        return (self.weight * values.reshape(len(values), -1).mean(1)).mean()
 
 
 class Objective(nn.Module):
     """A game that trains a generator.
 
     `turns` lists the players of one step in order; `players` maps each to the parameters that its turn moves.
-    An objective without turns and players is solved, in the one step of its fit.
+    An objective without turns and players is solved, in the one step of its fit. `signed` ones honour
+    `Batch.weight`; the others are refused a sample with negative weights.
     """
 
     turns: tuple[str, ...] = ("generator",)
+    signed: bool = False
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -46,6 +59,13 @@ class Objective(nn.Module):
 
     def after(self, player: str, step: int) -> None:
         """What follows a player's move, such as clipping weights."""
+
+    def diagnose(self, batch: Batch) -> dict[str, float]:
+        """Numbers for the history that tell how a training goes, from a batch like that of the first turn's player.
+
+        Raises DivergedError where it cannot go on.
+        """
+        return {}
 
     def solve(self, x: Tensor, context: Tensor, weights: Tensor) -> None:
         """Fit the generator to events (N, D), context (N, C) and weights (N,) at once, where nobody takes turns."""

@@ -22,10 +22,16 @@ NOT_LOSSES = {"step", "auc_error", "seconds", "time", "rate", "epoch"}
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> Plot | None:
-    """Draw what a history of dictionaries with a "step" holds; what was not measured is a loss. None if nothing."""
+    """Draw what a history of dictionaries with a "step" holds; None if nothing.
+
+    A measure has a panel of its own, "gradient/critic" and "gradient/generator" share one; all else are losses.
+    """
     taken, measures = [key for key in numbers(history) if points(history, key)[0]], titles()
-    losses = [key for key in taken if key not in measures and key not in NOT_LOSSES]
-    panels = [[key] for key in measures if key in taken] + ([losses] if losses else [])
+    others = [key for key in taken if key not in measures and key not in NOT_LOSSES]
+    groups: dict[str, list[str]] = {}
+    for key in others:
+        groups.setdefault(key.rpartition("/")[0], []).append(key)
+    panels = [[key] for key in measures if key in taken] + list(groups.values())
     if not panels:
         return None
     keys = [key for panel in panels for key in panel]
