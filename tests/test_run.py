@@ -325,5 +325,5 @@ def test_a_category_of_another_kind_leaves_the_presets_of_the_common_one_behind(
     config = build(raw, "a test")
     assert config.category("same").fit.objective == config.fit.objective
     other = config.category("other").fit
-    assert other.optimiser.name == "rmsprop" and other.optimiser.rate == 5e-5
-    assert other.objective["constraint"] == "clip" and other.objective["base"] == 32
+    assert (other.optimiser.name, other.optimiser.rate) == ("rmsprop", 5e-5)
+    assert (other.objective["constraint"], other.objective["base"]) == ("clip", 32)
