@@ -292,6 +292,17 @@ def test_repeated_values_are_identical_to_held_rows_as_well() -> None:
     assert (estimate.details["identical"], estimate.details["identical_held"], estimate.value) == (1, 1, 0.5)
 
 
+def test_repeats_are_counted_among_equally_many_rows_of_both_sets() -> None:
+    """More training than held-out rows hit a coarse grid more often, and that is no copying."""
+    stream = np.random.default_rng(1)
+    held, fake, trained = (Table.of({name: stream.integers(0, 60, rows) for name in ("a", "b")})
+                           for rows in (500, 2000, 5000))
+    (estimate,) = Copying()(held, fake, trained)
+    details = estimate.details
+    assert details["identical"] > 5 * details["identical_held"]
+    assert details["identical_trained"] == pytest.approx(details["identical_held"], abs=0.03)
+
+
 def test_rotated_copies_show_in_the_derived_view() -> None:
     trained, held = muons(2000, 1), muons(2000, 2)
     angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 2000)

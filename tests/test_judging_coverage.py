@@ -153,10 +153,9 @@ def test_the_error_is_the_spread_away_from_the_floor_too() -> None:
     assert ratio[0] < 1.3, "nearly every row is precise, and the error is then that of one row"
 
 
-def test_few_rows_have_values_without_errors() -> None:
-    found = measured(modes(60, 1), modes(60, 2))
-    assert all(math.isfinite(one.value) and math.isnan(one.error) and one.details["parts"] == 1
-               for one in found.values())
+def test_too_few_rows_for_an_error_are_refused() -> None:
+    with pytest.raises(NotMeasurableError, match=r"rows of equal weight .* 75 are needed"):
+        measured(modes(60, 1), modes(60, 2))
 
 
 # --- bad input --------------------------------------------------------------------------------------------

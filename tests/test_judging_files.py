@@ -17,7 +17,8 @@ from calque.judging.compare import compare
 from calque.reading import write
 from calque.table import Table
 
-FAST = {"rows": 500, "replicas": 20, "threads": 1, "measures": ["trees", "copying"]}
+FAST = {"rows": 500, "replicas": 20, "threads": 1, "measures": ["trees"]}
+COPIES = {**FAST, "measures": ["trees", "copying"]}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_a_file_is_judged_against_another(files: Path, tmp_path: Path, capsys: p
 
 def test_the_same_from_python_with_training_rows(files: Path) -> None:
     report = calque.judge(files / "real.root", files / "good.npz", train=files / "train.npz",
-                          reading={"weight": "w", "columns": ["px", "py", "pz", "z", "id"]}, **FAST)
+                          reading={"weight": "w", "columns": ["px", "py", "pz", "z", "id"]}, **COPIES)
     assert {estimate.measure for estimate in report.estimates} == {"auc", "chi2_output", "overlap_output", "copying"}
     assert report["auc_raw"].excess < 4
     assert report.verdict().startswith("The copy cannot be told")
@@ -77,6 +78,11 @@ def test_the_same_from_python_with_training_rows(files: Path) -> None:
     (["{0}/good.npz", "{0}/good.npz"], "rows of {0}/good.npz lie in {0}/good.npz too"),
     (["{0}/real.root", "{0}/good.npz", "--weight", "w", "--measures", "tress"], "no measure 'tress'; nearest: trees"),
     (["{0}/real.root", "{0}/good.npz", "--weight", "w", "--context", "idd"], "nearest: id"),
+    (["{0}/real.root", "{0}/good.npz", "--weight", "w", "--measures", ""], "no measure ''; nearest: "),
+    (["{0}/real.root", "{0}/good.npz", "--weight", "w", "--measures", "trees,copying"],
+     "'copying' needs the rows of the training"),
+    (["{0}/real.root", "{0}/good.npz", "--weight", "w", "--measures", "ranks"], "'ranks' needs the columns that"),
+    (["{0}/real.root", "{0}/good.npz", "--weight", "w", "-o", "{0}/good.npz"], "good.npz is a file, not a folder"),
 ])
 def test_what_cannot_be_judged_is_one_line(
     files: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str
@@ -120,12 +126,18 @@ def test_negative_weights_leave_out_what_cannot_use_them(muons: Table) -> None:
         judge_tables(*parts, measures=["trees"], rows=500)
 
 
+def test_a_half_without_weight_leaves_out_the_classifier(muons: Table) -> None:
+    one = muons.with_columns({"w": np.where(np.arange(len(muons)) == 5, 1.0, 0.0)})
+    with pytest.raises(DataError, match="weigh nothing: too few rows carry all the weight"):
+        judge_tables(one, muons.rows(slice(0, 600)).with_columns({"pz": muons["pz"][:600] * 1.01}), **FAST)
+
+
 @pytest.fixture(scope="module")
 def runs(muons: Table, files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A flow, and one that was hardly trained; both judged."""
     folder = tmp_path_factory.mktemp("ranked")
     for name, steps in (("better", 60), ("worse", 1)):
-        calque.judge(small_fit(muons, folder / name, steps=steps, average=0.0), plots=False, **FAST)
+        calque.judge(small_fit(muons, folder / name, steps=steps, average=0.0), plots=False, **COPIES)
     return folder / "better", folder / "worse"
 
 
@@ -145,7 +157,7 @@ def test_runs_on_other_rows_are_not_compared(
     runs: tuple[Path, Path], muons: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = small_fit(muons.rows(slice(0, 2000)), tmp_path / "other", steps=1)
-    calque.judge(other, plots=False, **FAST)
+    calque.judge(other, plots=False, **COPIES)
     code, _, error = run(capsys, "compare", runs[0], tmp_path / "other")
     assert code == 2
     assert "different samples or splits" in error
@@ -229,7 +241,8 @@ def test_the_verdict_says_what_was_found() -> None:
 
     honest = Estimate("auc", "raw", 0.5, 0.01, 0.5, 0.01, details={"view": "raw"})
     corner = Estimate("region", "raw", 0.3, 0.05, 1.0, 0.0, worse="away", details={"where": "pz > 100 GeV"})
-    copies = Estimate("copying", "raw", 0.505, 0.005, 0.5, 0.0, details={"identical": 0.4, "identical_held": 0.0})
+    copies = Estimate("copying", "raw", 0.505, 0.005, 0.5, 0.0, details={"identical": 0.4, "identical_trained": 0.3,
+                                                                           "identical_held": 0.0})
     assert Report((honest,), {}, 0).verdict().startswith("The copy cannot be told from the original: AUC 0.5")
     said = Report((honest, corner), {}, 0).verdict()
     assert said.startswith("The copy can be told")

@@ -33,6 +33,15 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise FileError, before any work is done, where a folder is none or could not be made or written to."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise FileError(f"{there} is a file, not a folder; choose another place with --out")
+    if not os.access(there, os.W_OK):
+        raise FileError(f"{there} cannot be written to; choose another place with --out")
+
+
 def write_bytes(path: Path, content: bytes | str) -> None:
     """Write a whole file at once."""
     with replacing(path) as beside:

@@ -93,7 +93,7 @@ def judge(
     """Say how far a run is from its original, on rows it never saw; or one file of events from another."""
     from calque.pipeline import judge_files, judge_folders
 
-    chosen = "quick" if quick else measures.split(",") if measures else None
+    chosen = "quick" if quick else measures.split(",") if measures is not None else None
     reading = {"columns": columns.split(",") if columns else None, "weight": weight, "where": where}
     given = {name: value for name, value in reading.items() if value is not None}
     of_files = {**given, **{name: value for name, value in {"train": train, "context": context, "out": out}.items()

@@ -38,8 +38,7 @@ def judge_tables(
     seen = asked_views(real, views, define or {})
     allowed = Budget(**budget)
     real.require(allowed.context)
-    missing = (() if train is not None else NEEDS_TRAINING) + (() if allowed.context else NEEDS_CONTEXT)
-    wanted = list(made([name for name in chosen(measures) if name not in missing], seen, real, allowed))
+    wanted = list(made(possible(measures, train is not None, bool(allowed.context)), seen, real, allowed))
     comparable(real, fake)
     check_overlap(real, fake, "judging needs rows that were generated")
     if train is not None:
@@ -50,6 +49,17 @@ def judge_tables(
     tables = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
     sizes = {name: {"rows": len(table), "effective": table.effective_size} for name, table in tables.items()}
     return Report(tuple(outcome.estimates), sizes, seed, outcome.judgements, tuple(outcome.notes))
+
+
+def possible(measures: str | Sequence[str], trained: bool, context: bool) -> list[str]:
+    """Measures for which everything is there; raises ConfigError where one asked for by name lacks something."""
+    lacking = dict.fromkeys(() if trained else NEEDS_TRAINING, "the rows of the training (train)")
+    lacking |= dict.fromkeys(() if context else NEEDS_CONTEXT, "the columns that the generator was given (context)")
+    names = chosen(measures)
+    for name in () if measures == "all" else names:
+        if name in lacking:
+            raise ConfigError(f"the measure {name!r} needs {lacking[name]}; name them, or leave the measure out")
+    return [name for name in names if name not in lacking]
 
 
 def asked_views(

@@ -118,7 +118,7 @@ class Report:
             yield f"{plus_minus(region.value, region.error)} times the events where {region.details['where']}"
 
     def words_of_rest(self) -> Iterable[str]:
-        """The certain finding of any other measure, where nothing above is certain."""
+        """What is farthest beyond its floor, if that is certain and none of the above."""
         worst = farthest(estimate for estimate in self.estimates if estimate.measure not in ("copying", "worth"))
         if worst is not None and excess(worst) >= CERTAIN and worst.measure not in (*CLASSIFIERS, *COLUMNS, "region"):
             yield (f"{explained(worst.measure).title} {excess(worst):.0f} standard deviations beyond its floor "
@@ -130,16 +130,17 @@ class Report:
         if not copying:
             return "copying was not tested"
         most = max(copying, key=lambda estimate: estimate.value)
-        again = max(repeats(estimate) for estimate in copying)
-        if again > MOST_REPEATED:
-            return f"it copies its training rows: {100 * again:.2g} % of the generated rows are among them"
+        again = max(copying, key=repeats)
+        if repeats(again) > MOST_REPEATED:
+            return (f"it copies its training rows: {100 * again.details['identical']:.2g} % of the generated rows are "
+                    "among them")
         found = "it copies its training rows" if most.excess > STANDS_OUT else "no sign of copying"
         return f"{found} ({plus_minus(most.value, most.error)}, 0.5 is honest)"
 
 
 def repeats(copying: Estimate) -> float:
-    """Share of generated rows that equal a training row, beyond those that equal a held-out one."""
-    return float(copying.details.get("identical", 0.0)) - float(copying.details.get("identical_held", 0.0))
+    """Share of generated rows that equal one of so many training rows, beyond that of as many held-out ones."""
+    return float(copying.details.get("identical_trained", 0.0)) - float(copying.details.get("identical_held", 0.0))
 
 
 def excess(estimate: Estimate) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from calque.atomic import check_folder
 from calque.config import Config, ReadConfig
 from calque.errors import ConfigError, DataError, FileError
 from calque.judging.drawing.plots import draw_plots, write_plots
@@ -39,6 +40,8 @@ def judge(
     files (read with the settings `reading`; `train` are the rows of the training, where they are known), and
     their report goes to `out`. Other settings are those of `judge_tables`. Raises CalqueError in one line.
     """
+    if out is not None:
+        check_folder(Path(out))
     if fake is not None:
         return judge_samples(run, fake, train, ReportFolder(Path(out)) if out else None, plots, seed,
                              reading or {}, settings)

@@ -16,7 +16,7 @@ from calque.judging.classifying.scores import Numbers, Scores, chi2_error
 from calque.judging.classifying.trees import KINDS, NETWORKS, Kind, limited, score, train
 from calque.judging.measure import Estimate
 from calque.judging.resampling import blended
-from calque.judging.samples import LEAST_ROWS, Sample, check_weights, comparable
+from calque.judging.samples import LEAST_ROWS, NotMeasurableError, Sample, check_weights, comparable
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
@@ -215,4 +215,8 @@ class Classifier:
 def trial(kind: Kind, real: Sample, fake: Sample, tested: NDArray[np.bool_], seed: int) -> Trial:
     """Train on the rows that are not marked, score those that are."""
     held, drawn = real.rows(tested), fake.rows(tested)
+    for half in (held, drawn, real.rows(~tested), fake.rows(~tested)):
+        if not half.weights.any():
+            raise NotMeasurableError(f"the {len(half)} rows that a classifier would train on or be tested on weigh "
+                                     "nothing: too few rows carry all the weight; give more, or judge without weights")
     return Trial(score(train(kind, real.rows(~tested), fake.rows(~tested), seed), held, drawn), held, drawn)

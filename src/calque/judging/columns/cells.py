@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.judging.resampling import resample
+from calque.judging.samples import effective
 
 Numbers = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ class Column:
     @property
     def effective(self) -> float:
         """Events of equal weight that would fluctuate as much."""
-        return float(self.weights.sum() ** 2 / np.square(self.weights).sum())
+        return effective(self.weights)
 
     def joined(self, other: Column | None) -> Column:
         """Both samples as one, each with the total weight that stands for its rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,17 +54,18 @@ class Copying:
         asked = Sample.of(drawn, names).draw(self.rows, seed, "asked").values
         ours, theirs = (row_keys(table, names) for table in (trained, held))
         count = min(len(held), len(trained), self.most(asked.shape[1]))
-        known = [Sample.of(table.rows(distinct(keys, count, seed, label)), names).values
-                 for table, keys, label in ((trained, ours, "trained"), (held, theirs, "held"))]
+        chosen = [distinct(keys, count, seed, label) for keys, label in ((ours, "trained"), (theirs, "held"))]
+        known = [Sample.of(table.rows(rows), names).values for table, rows in zip((trained, held), chosen, strict=True)]
         again = row_keys(drawn, names)
-        return (self.estimate(*nearest_two(asked, *known), searched=count, identical=float(np.isin(again, ours).mean()),
-                              identical_held=float(np.isin(again, theirs).mean())),)
+        sets = {"identical": ours, "identical_trained": ours[chosen[0]], "identical_held": theirs[chosen[1]]}
+        repeated = {name: float(np.isin(again, keys).mean()) for name, keys in sets.items()}
+        return (self.estimate(*nearest_two(asked, *known), {"searched": count, **repeated}),)
 
     def most(self, columns: int) -> int:
         """Real rows of each set that may be searched."""
         return MOST if columns <= TREE_COLUMNS else max(WIDE // columns, self.rows)
 
-    def estimate(self, trained: Neighbours, held: Neighbours, **details: Any) -> Estimate:
+    def estimate(self, trained: Neighbours, held: Neighbours, details: Mapping[str, Any]) -> Estimate:
         """Count the rows whose nearest is a training row."""
         copied = (trained.distance < held.distance) + 0.5 * (trained.distance == held.distance)
         share, size = float(copied.mean()), independent(trained, held)

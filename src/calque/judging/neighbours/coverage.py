@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calque.errors import ConfigError, DataError
+from calque.errors import ConfigError
 from calque.judging.joint.draws import spreads
 from calque.judging.measure import Estimate
 from calque.judging.samples import LEAST_ROWS, NotMeasurableError, Sample, check_weights, samples
@@ -78,10 +78,13 @@ class Coverage:
 
     def parts(self, real: Numbers, fake: Numbers, count: int) -> Numbers:
         """All four numbers (P, 4) of disjoint parts of the first `count` rows (N, D) of both."""
-        parts = max(1, min(PARTS, count // (PART_ROWS * max(self.k, 5))))
+        parts = min(PARTS, count // (PART_ROWS * max(self.k, 5)))
+        if parts < LEAST_PARTS:
+            raise NotMeasurableError(
+                f"{count} rows of equal weight in each of the sets compared are too few for {self.k} neighbours and "
+                f"an error; {LEAST_PARTS * PART_ROWS * max(self.k, 5)} are needed: a few rows may carry most of the "
+                "weight; give more rows, or judge without weights")
         rows = count // parts
-        if rows <= self.k:
-            raise DataError(f"parts of {rows} rows are too few for {self.k} neighbours; give more rows, or a smaller k")
         return np.array([balls(real[start: start + rows], fake[start: start + rows], self.k)
                          for start in range(0, rows * parts, rows)])
 
@@ -109,9 +112,7 @@ def equal_weight(sample: Sample, seed: int, which: int) -> Sample:
 
 
 def spread_of_mean(parts: Numbers, count: int) -> float:
-    """Error of the mean of independent parts, one row's worth at least; NaN where they are too few."""
-    if len(parts) < LEAST_PARTS:
-        return math.nan
+    """Error of the mean of independent parts, one row's worth at least."""
     return max(float(parts.std(ddof=1) / math.sqrt(len(parts))), 1 / count)
 
 
