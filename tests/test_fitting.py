@@ -332,7 +332,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(muons: Table, tmp_path: Path, monkey
 
 
 def load_config_of(folder: Path) -> Config:
-    from calque.run import read_config
+    from calque.folder import read_config
 
     return read_config(folder)
 

@@ -14,7 +14,7 @@ import pytest
 from shared import REPOSITORY
 
 import calque
-from calque import run
+from calque import folder, run
 from calque.config import load_config, to_toml
 from calque.preparing.step import find
 from calque.recipes import describe_recipes, find_recipe, shipped
@@ -22,8 +22,8 @@ from calque.recipes import describe_recipes, find_recipe, shipped
 SOURCE = REPOSITORY / "src" / "calque"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "progress"]
-ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"], ["config", "run", "mixture"],
-         ["judging"],
+ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"],
+         ["config", "folder", "contexts", "run", "mixture"], ["judging"],
          ["fitting"], ["producing"], ["pipeline"], ["cli"], ["__main__"]]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
@@ -89,12 +89,12 @@ def test_imports_flow_one_way() -> None:
     assert not [target for source, target in graph if source == "models" and target not in FLOOR]
 
 
-def test_only_the_run_module_knows_the_files_of_a_run() -> None:
-    names = {run.CONFIG, run.PREPARATION, run.MODEL, run.SPLIT, run.CONTEXTS, run.PROVENANCE, run.HISTORY, run.REPORT,
-             *Path(run.CHECKPOINT).parts}
+def test_only_the_folder_module_knows_the_files_of_a_run() -> None:
+    names = {folder.CONFIG, folder.PREPARATION, folder.MODEL, folder.SPLIT, folder.CONTEXTS, folder.PROVENANCE,
+             folder.HISTORY, folder.REPORT, *Path(folder.CHECKPOINT).parts}
     assert "config.toml" in names
     for path in MODULES:
-        if path.name != "run.py":
+        if path.name != "folder.py":
             texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
             assert not names & texts, path
 

@@ -16,11 +16,12 @@ import calque
 from calque.config import Config, build, load_config
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting import fit
+from calque.folder import save_categories
 from calque.judging.verdict import judge, judged_before, reread
 from calque.mixture import Mixture, load, runs_in
 from calque.preparing import TRAIN, prepare
 from calque.reading import fingerprint, write
-from calque.run import BLOCK, Run, load_run, save_categories
+from calque.run import BLOCK, Run, load_run
 from calque.table import Table
 
 KINDS: dict[str, dict[str, Any]] = {

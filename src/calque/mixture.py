@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calque.run import BLOCK, Run, blocks, load_run, read_config
+from calque.folder import read_config
+from calque.run import BLOCK, Run, blocks, load_run
 from calque.seeds import numpy_stream
 from calque.table import Table
 

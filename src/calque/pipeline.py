@@ -11,12 +11,13 @@ from calque.config import Config
 from calque.errors import ConfigError, FileError
 from calque.fitting import fit
 from calque.fitting.fit import claim, is_finished
+from calque.folder import ReportFolder, is_run, save_categories
 from calque.judging.report import Report
 from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, settings_of
 from calque.mixture import runs_in
 from calque.preparing import Data, prepare
 from calque.producing import Production, produce
-from calque.run import ReportFolder, Run, is_run, load_run, save_categories
+from calque.run import Run, load_run
 
 Say = Callable[[str], None]
 

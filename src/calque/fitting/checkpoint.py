@@ -15,7 +15,7 @@ from torch import Tensor
 from calque.atomic import write_bytes
 from calque.errors import FileError
 from calque.fitting.loop import Loop
-from calque.run import contiguous
+from calque.folder import contiguous
 
 
 def save_checkpoint(path: Path, loop: Loop, watched: Mapping[str, Any], best: Mapping[str, Tensor]) -> None:

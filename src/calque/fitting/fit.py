@@ -31,11 +31,12 @@ from calque.fitting.matching import Matching
 from calque.fitting.objective import Objective
 from calque.fitting.variational import Variational
 from calque.fitting.watch import Watch
+from calque.folder import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, read_history
 from calque.kinds import find_kind
 from calque.models import Generator
 from calque.preparing import TRAIN, Data
 from calque.progress import progress
-from calque.run import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, Run, build_generator, new_run, read_history
+from calque.run import Run, build_generator, new_run
 from calque.seeds import derive
 
 OBJECTIVES: dict[str, type[Objective]] = {

@@ -11,9 +11,10 @@ from torch import Tensor
 from calque.config import FitConfig
 from calque.errors import ConfigError
 from calque.fitting.loop import Loop
+from calque.folder import contiguous
 from calque.judging.watching import check_watchable, watched
 from calque.preparing import VALIDATE, Data
-from calque.run import BLOCK, Run, contiguous
+from calque.run import BLOCK, Run
 
 LEAST = 50  # validation rows below which there is nothing to watch
 

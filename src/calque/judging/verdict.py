@@ -10,13 +10,14 @@ from typing import Any
 from calque.atomic import check_folder
 from calque.config import Config, ReadConfig
 from calque.errors import ConfigError, DataError, FileError
+from calque.folder import ReportFolder
 from calque.judging.drawing.plots import draw_plots, write_plots
 from calque.judging.judge import judge_tables
 from calque.judging.page import save_page
 from calque.judging.report import Report
 from calque.preparing import JUDGE, TRAIN, Data
 from calque.reading import find, fingerprint, read
-from calque.run import ReportFolder, Run, load_run
+from calque.run import Run, load_run
 from calque.seeds import derive
 from calque.table import Table
 

@@ -1,0 +1,81 @@
+"""What a run is given at generation: the sample's own contexts, a table's rows, or fixed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from calque.errors import DataError, unknown
+from calque.preparing import TRAIN, Context, Data
+from calque.seeds import numpy_stream
+from calque.table import Array, Table
+
+Fixed = Mapping[str, float] | Table
+
+
+@dataclass(frozen=True)
+class Given:
+    """Contexts for every event of a stream: row (i − first) // each of a table, at its ends the nearest row.
+
+    >>> Given(Table.of({"id": [13, -13]}), first=1, each=2).block(0, 6)["id"].tolist()
+    [13, 13, 13, -13, -13, -13]
+    """
+
+    table: Table
+    first: int = 0
+    each: int = 1
+
+    def block(self, start: int, rows: int) -> Table:
+        """Contexts of events start … start + rows."""
+        row = (np.arange(start, start + rows) - self.first) // self.each
+        return self.table.rows(np.clip(row, 0, len(self.table) - 1))
+
+
+def fix(context: Context, given: Fixed) -> Table | None:
+    """Check what a caller fixes: one row of a mapping, or a table's rows, in the types of the training.
+
+    None where the run takes no contexts. Raises DataError for a name that is missing or unknown, and for what is no
+    number of its type.
+    """
+    for name in context.names:
+        if name not in given:
+            raise DataError(unknown("context", name, list(given), "given"))
+    for name in () if isinstance(given, Table) else given:
+        if name not in context.names:
+            raise DataError(unknown("context", name, context.names, "that this run was trained with"))
+    columns = {c.name: cast(c.name, np.atleast_1d(given[c.name]), c.dtype) for c in context.conditions}
+    return Table.of(columns) if columns else None
+
+
+def cast(name: str, column: Array, dtype: str) -> Array:
+    """A context in the type that it had in training."""
+    if not np.isfinite(column).all():
+        raise DataError(f"context {name} = {column[~np.isfinite(column)][0]} is no number")
+    kept = column.astype(dtype)
+    if kept.dtype.kind in "biu" and (kept != column).any():
+        raise DataError(f"context {name} = {column[kept != column][0]:g} is not of type {dtype}, as in training")
+    return kept
+
+
+def draw_contexts(own: Table, rows: int, keep: int | None, seed: int, *counters: int) -> Table:
+    """Contexts with the sample's own weighted frequencies: the first `keep` of `rows`."""
+    reached = np.cumsum(own.weights)
+    uniform = numpy_stream(seed, "contexts", *counters).random(rows)[:keep]
+    return own.rows(np.searchsorted(reached, uniform * reached[-1], side="right"))
+
+
+def own_contexts(data: Data) -> Table | None:
+    """The training rows' weighted contexts, equal ones put together; raises DataError for negative sums."""
+    if not data.context.names:
+        return None
+    wanted = [*data.context.names, *([data.table.weight] if data.table.weight else [])]
+    table = data.table.select(wanted, data.table.weight).rows(data.part == TRAIN)
+    codes = np.zeros(len(table), np.int64)
+    for name in data.context.names:
+        values, which = np.unique(table[name], return_inverse=True)
+        codes = np.unique(codes * len(values) + which, return_inverse=True)[1]
+    weights = table.weights if data.weights == "draw" else np.ones(len(table))
+    chosen = table.select(data.context.names).rows(np.unique(codes, return_index=True)[1])
+    return Table.of({**chosen.columns, "weight": np.bincount(codes, weights)}, weight="weight")

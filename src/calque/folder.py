@@ -1,0 +1,102 @@
+"""The run folder: the only module that knows its file names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from calque.atomic import replacing, write_bytes
+from calque.config import Config, load_config, to_toml
+from calque.errors import FileError, nearest
+from calque.table import Array
+
+CONFIG, PREPARATION, MODEL = "config.toml", "preparation.json", "model.safetensors"
+SPLIT, CONTEXTS, PROVENANCE = "split.npz", "contexts.npz", "provenance.json"
+HISTORY, BOARD, CHECKPOINT = "history.jsonl", "tensorboard", "checkpoint/state.safetensors"
+REPORT, PAGE, PLOTS = "report.json", "report.html", "plots"
+
+
+@dataclass(frozen=True)
+class ReportFolder:
+    """The files of a judgement in a folder: the report as JSON and as a page, and the plots."""
+
+    folder: Path
+
+    def clear(self) -> None:
+        """Remove what an earlier judgement left: old files must not pose as new ones."""
+        for path in (self.folder / REPORT, self.page, *self.plots.glob("*.png"), *self.plots.glob("*.pdf")):
+            path.unlink(missing_ok=True)
+
+    def save(self, report: Mapping[str, Any]) -> None:
+        """Keep the numbers."""
+        write_bytes(self.folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False))
+
+    def read(self) -> dict[str, Any]:
+        """The numbers that were kept, or nothing."""
+        kept = self.folder / REPORT
+        return dict(json.loads(kept.read_text())) if kept.is_file() else {}
+
+    @property
+    def page(self) -> Path:
+        """The page to look at."""
+        return self.folder / PAGE
+
+    @property
+    def plots(self) -> Path:
+        """The folder of single plots."""
+        return self.folder / PLOTS
+
+
+def save_categories(config: Config) -> None:
+    """Mark the folder of a configuration complete: all its categories are trained."""
+    write_bytes(Path(config.out) / CONFIG, to_toml(config.model_dump()) + "\n")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, finished or not, or a run of categories."""
+    return (folder / CONFIG).is_file()
+
+
+def read_config(folder: Path) -> Config:
+    """The resolved configuration of a run folder."""
+    if is_run(folder):
+        return load_config(folder / CONFIG)
+    begun = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+    if begun:
+        raise FileError(f"{folder} is half written or holds several runs: it has no {CONFIG}, but {', '.join(begun)} "
+                        "in it have; finish it with --resume, or name one of these")
+    near = [str(path.parent) for path in folder.parent.glob(f"*/{CONFIG}")] if folder.parent.is_dir() else []
+    raise FileError(f"{folder} is no run folder (no {CONFIG} in it); {nearest(str(folder), near)}")
+
+
+def read_history(folder: Path) -> Iterator[dict[str, Any]]:
+    """Entries of the training history; a torn last line is left out."""
+    if (folder / HISTORY).is_file():
+        for line in (folder / HISTORY).read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                return
+
+
+def contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as safetensors wants them: contiguous, on the CPU, sharing nothing."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write an npz file."""
+    with replacing(path) as beside, beside.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """Read an npz file."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
