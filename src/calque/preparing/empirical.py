@@ -74,12 +74,16 @@ class Quantile(Elementwise):
     def inverse(self, y: Tensor, noise: Tensor) -> Tensor:
         """The interval is known from the value itself: no search."""
         place = (y + self.reach) / self.spacing
-        left = place.floor().clamp(0, self.knots - 2)
-        index = left.long()
-        lower, upper = self.grid.gather(0, index), self.grid.gather(0, index + 1)
-        inside = lower + (place - left).clamp(0, 1) * (upper - lower)
-        low, high = self.tails(self.grid)
-        return inside + low * (y + self.reach).clamp(max=0) + high * (y - self.reach).clamp(min=0)
+        left = place.floor().clamp(-1, self.knots - 1)
+        index = left.long().T + 1
+        starts, widths = self.intervals()
+        lower, width = starts.T.gather(1, index).T, widths.T.gather(1, index).T
+        return torch.addcmul(lower, place - left, width)
+
+    def intervals(self) -> tuple[Tensor, Tensor]:
+        """Where each interval between knots begins and how wide it is (K + 1, k); the first and last are the tails."""
+        low, high = (self.spacing * slope[None] for slope in self.tails(self.grid))
+        return torch.cat([self.grid[:1] - low, self.grid]), torch.cat([low, self.grid.diff(dim=0), high])
 
     def log_slope(self, x: Tensor, y: Tensor) -> Tensor:
         """Spacing of the knots over the width of the interval."""

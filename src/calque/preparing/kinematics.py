@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from calque.errors import ConfigError
-from calque.preparing.step import Step, register
+from calque.preparing.step import Step, register, side_by_side
 
 
 def wrap(angle: Tensor) -> Tensor:
@@ -35,11 +35,11 @@ class Polar(Step):
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Radius and angle."""
-        return torch.stack([torch.hypot(x[:, 0], x[:, 1]), torch.atan2(x[:, 1], x[:, 0])], dim=1)
+        return side_by_side([torch.hypot(x[:, 0], x[:, 1]), torch.atan2(x[:, 1], x[:, 0])])
 
     def inverse(self, y: Tensor, noise: Tensor) -> Tensor:
         """Back to Cartesian."""
-        return torch.stack([y[:, 0] * torch.cos(y[:, 1]), y[:, 0] * torch.sin(y[:, 1])], dim=1)
+        return side_by_side([y[:, 0] * torch.cos(y[:, 1]), y[:, 0] * torch.sin(y[:, 1])])
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """dx dy = r dr dφ."""
@@ -72,7 +72,7 @@ def turn(x: Tensor, sign: float) -> Tensor:
     """Rotate (φ, a, b) by sign · φ in the plane of a and b."""
     angle, a, b = x.unbind(1)
     cos, sin = torch.cos(angle), sign * torch.sin(angle)
-    return torch.stack([angle, cos * a - sin * b, sin * a + cos * b], dim=1)
+    return side_by_side([angle, cos * a - sin * b, sin * a + cos * b])
 
 
 @register("rotation")
@@ -95,7 +95,7 @@ class Rotation(Step):
     def inverse(self, y: Tensor, noise: Tensor) -> Tensor:
         """Draw the first angle from a uniform, made of a normal."""
         first = (2 * torch.special.ndtr(noise) - 1) * math.pi
-        return torch.cat([first, wrap(y + first)], dim=1)
+        return torch.cat([first.T, wrap(y + first).T]).T
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """A uniform over the circle."""

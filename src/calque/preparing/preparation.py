@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from calque.errors import ConfigError, DataError, nearest, unknown
-from calque.preparing.step import Step, find
+from calque.preparing.step import Step, find, side_by_side
 from calque.table import Array, Layout, Table
 
 
@@ -117,7 +117,7 @@ class Preparation(nn.Module):
         values, used = self.layout.unpack(packed), self.inverse_noise
         for step in reversed(self.typed_steps()):
             used -= step.inverse_noise
-            y = torch.stack([values.pop(name) for name in step.outputs], 1) if step.outputs else packed[:, :0]
+            y = side_by_side([values.pop(name) for name in step.outputs]) if step.outputs else packed[:, :0]
             x = step.inverse(y, noise[:, used : used + step.inverse_noise])
             values.update(zip(step.columns, x.unbind(1), strict=True))
         return {name: values[name] for name in self.columns}
@@ -186,7 +186,7 @@ def stack(values: Mapping[str, Tensor], step: Step) -> Tensor:
     missing = [name for name in step.columns if name not in values]
     if missing:
         raise DataError(f"no column {missing[0]!r} for step '{step.kind}'; {nearest(missing[0], values)}")
-    return torch.stack([values[name] for name in step.columns], dim=1)
+    return side_by_side([values[name] for name in step.columns])
 
 
 def check_finite(values: Mapping[str, Tensor], step: Step) -> None:

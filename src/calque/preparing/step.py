@@ -110,3 +110,8 @@ def find(kind: str) -> type[Step]:
 def weighted_mean(x: Tensor, weights: Tensor) -> Tensor:
     """Mean of each column of x (N, k)."""
     return (weights[:, None] * x).sum(0) / weights.sum()
+
+
+def side_by_side(columns: Sequence[Tensor]) -> Tensor:
+    """Columns (N, …) as (N, k, …), each whole in memory: steps work column by column, and strides double their time."""
+    return torch.stack(list(columns)).movedim(0, 1)
