@@ -30,9 +30,14 @@ CATALOGUE = {
     "reflection": "reflection a b",
     "discrete": "discrete k",
     "constant": "constant c",
+    "spike": "spike s t",
+    "spike at a value": "spike s value=-4.2",
+    "bounds": "bounds u p low=0 high=1000",
+    "bounds on one side": "bounds p low=0",
 }
 BIJECTIONS = [name for name, text in CATALOGUE.items()
-              if text.split()[0] not in ("rotation", "reflection", "discrete", "constant")]
+              if text.split()[0] not in ("rotation", "reflection", "discrete", "constant", "spike")]
+EXACT = ("discrete", "constant", "spike", "spike at a value")
 
 
 def columns() -> dict[str, torch.Tensor]:
@@ -40,7 +45,8 @@ def columns() -> dict[str, torch.Tensor]:
     a, b = torch.randn(ROWS, dtype=torch.float64), 3 + 0.5 * torch.randn(ROWS, dtype=torch.float64)
     return {"a": a, "b": b, "p": torch.exp(a), "u": torch.rand(ROWS, dtype=torch.float64),
             "angle": (torch.rand(ROWS, dtype=torch.float64) - 0.5) * 6.28, "other": 3 * torch.sin(b),
-            "k": torch.randint(-1, 3, (ROWS,), dtype=torch.float64), "c": torch.full_like(a, -4.2)}
+            "k": torch.randint(-1, 3, (ROWS,), dtype=torch.float64), "c": torch.full_like(a, -4.2),
+            "s": torch.where(a > 1, -4.2, b), "t": torch.where(a > 1, 0.3, a)}
 
 
 def fitted(text: str) -> tuple[Step, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -61,17 +67,17 @@ def test_forward_after_inverse_is_the_identity(name: str) -> None:
     """Holds for bijections and symmetries alike: what a draw makes is prepared back to what was drawn."""
     step, _, y, noise = fitted(CATALOGUE[name])
     again = step(step.inverse(y, noise), torch.randn(ROWS, step.forward_noise, dtype=torch.float64))
-    if name == "discrete":
+    if name in EXACT:
         again, y = step.inverse(again, noise), step.inverse(y, noise)
     torch.testing.assert_close(again, y, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [*BIJECTIONS, "discrete", "constant"])
+@pytest.mark.parametrize("name", [*BIJECTIONS, *EXACT])
 def test_inverse_after_forward_is_exact_in_float32(name: str) -> None:
     step, x, y, noise = fitted(CATALOGUE[name])
     back = step.float().inverse(y.float(), noise.float())
     torch.testing.assert_close(back, x.float(), rtol=2e-5, atol=2e-5)
-    if name in ("discrete", "constant"):
+    if name in EXACT:
         assert torch.equal(back, x.float())
 
 
@@ -134,6 +140,65 @@ def test_the_symmetrised_density_integrates_to_one() -> None:
     log_density = torch.log(radius**2) - radius**2 / 2  # density of log r for a normal in the plane
     total = (log_density + jacobian).exp().sum() * (side[1] - side[0]) ** 2
     torch.testing.assert_close(total, torch.tensor(1.0).double(), rtol=1e-3, atol=0)
+
+
+def test_the_density_keeps_a_point_apart() -> None:
+    """Of a known density of the outputs: averaged over what is filled in, it is the probability of the point."""
+    step, x, _, _ = fitted("spike s t")
+    at = step.at(x)[:, 0]
+    one = x[at][:1].expand(200_000, -1)
+    y = step(one, torch.randn(len(one), step.forward_noise, dtype=torch.float64))
+    smooth = [torch.distributions.Normal(mean, 0.2) for mean in (3.0, 0.1)]
+    blurs = torch.distributions.Normal(torch.tensor([-1.0, 1.0]), 0.25)
+    indicator = (torch.tensor([0.3, 0.7]) * blurs.log_prob(y[:, 2:]).exp()).sum(1)
+    density = torch.stack([normal.log_prob(column) for normal, column in zip(smooth, y.T, strict=False)]).sum(0)
+    probability = (density + indicator.log() + step.log_abs_det_jacobian(one, y)).exp().mean()
+    assert abs(probability - 0.3) < 0.005
+    x, y = x[~at][:50], step(x[~at][:50], torch.zeros(50, step.forward_noise, dtype=torch.float64))
+    torch.testing.assert_close(step.log_abs_det_jacobian(x, y), -blurs.log_prob(y[:, 2:])[:, 1])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.7), (-3.0, None), (None, 1e-3), (0.1, 1e30)])
+def test_bounds_reflect_as_often_as_needed_and_hold_in_single_precision(low: float | None, high: float | None) -> None:
+    least, most = -np.inf if low is None else low, np.inf if high is None else high
+    centre = low if low is not None else high
+    given = {name: value for name, value in (("low", low), ("high", high)) if value is not None}
+    step = parse_step(" ".join(["bounds v", *(f"{name}={value}" for name, value in given.items())]), ["v"])
+    inside = torch.linspace(max(least, -5), min(most, 5), 50, dtype=torch.float64)[:, None]
+    step.fit(inside, torch.ones(50).double())
+    step = step.float()
+    far = torch.tensor([-np.inf, -3e38, -1e9, -7.0, *(centre + np.linspace(-3, 3, 1001)), 7.0, 1e9, 3e38, np.inf])
+    y = far.float()[:, None]
+    x = step.inverse(y, y[:, :0]).double()
+    assert ((x >= least) & (x <= most)).all(), "compared in double precision"
+    kept = ((y.double() >= least) & (y.double() <= most))[:, 0]
+    assert torch.equal(x[kept], y[kept].double()), "inside nothing changes, not even the last bit"
+    near = y[~kept & ((y - centre).abs() < 0.3)[:, 0]]
+    torch.testing.assert_close(step.inverse(near, near[:, :0]), 2 * centre - near, rtol=0, atol=1e-6)
+
+
+def test_reflection_leaves_no_heap_at_the_edge() -> None:
+    """A normal folded at its mean is a half normal: twice the density, up to the edge."""
+    step = parse_step("bounds v low=0", ["v"])
+    step.fit(torch.ones(2, 1).double(), torch.ones(2).double())
+    y = torch.randn(200_000, 1)
+    counts = torch.histc(step.float().inverse(y, y[:, :0]), 20, 0, 0.2)
+    expected = 200_000 * 0.01 * 2 * torch.distributions.Normal(0, 1).log_prob(torch.linspace(0.005, 0.195, 20)).exp()
+    assert ((counts - expected).abs() < 5 * expected.sqrt()).all()
+    assert step.log_abs_det_jacobian(torch.tensor([[-0.1], [0.1]]), y[:2]).tolist() == [-np.inf, 0]
+
+
+def test_bounds_of_whole_and_of_short_numbers_hold_in_their_own_type() -> None:
+    stream = np.random.default_rng(0)
+    table = Table.of({"k": stream.integers(1, 4, 900), "h": stream.uniform(0.2, 0.3, 900).astype("f2"),
+                      "d": stream.uniform(0.2, 0.3, 900)})
+    data = prepare(table, steps=["bounds k low=0.4 high=3.7", "bounds h d low=0.1 high=0.3001", "standardise *"])
+    drawn = data.preparation.float().decode(torch.randn(20_000, 3) * 40, torch.zeros(20_000, 0))
+    assert set(drawn["k"]) == {1, 2, 3}
+    for name in ("h", "d"):
+        assert drawn[name].dtype == table[name].dtype
+        assert drawn[name].astype("f8").min() >= 0.1
+        assert drawn[name].astype("f8").max() <= 0.3001
 
 
 def muons(rows: int = 3000) -> Table:
@@ -222,6 +287,12 @@ def test_a_context_is_one_hot_for_categories_and_scaled_for_numbers() -> None:
     (["constant pz"], "is not constant"),
     (["quantile pz knots=2"], "at least 4 knots"),
     (["minmax pz low=1 high=0"], "needs low < high"),
+    (["spike px"], "no value of px has 1% of the events; name it with value="),
+    (["spike px py value=0"], "no row is at px = 0, py = 0; leave the step out"),
+    (["spike px", "spike px"], "no value of px has 1%"),
+    (["bounds pz"], "needs low=… or high=…"),
+    (["bounds pz low=1 high=1"], "needs low < high"),
+    (["bounds px pz low=0"], r"column 'px' is outside \[0, inf\] in \d+ of \d+ rows .* mend the bounds"),
 ])
 def test_a_wrong_step_is_one_clear_line(steps: list[str], message: str) -> None:
     with pytest.raises((ConfigError, DataError), match=message):
