@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from calque.models.generator import Generator, beside
-from calque.models.network import RANGES, Norm, Shape, dense, widths
+from calque.models.network import RANGES, Norm, Shape, by_column, dense, widths
 from calque.table import Layout
 
 
@@ -24,18 +24,18 @@ class DenseGenerator(Generator):
         self.noise = latent
         self.reach = self.reach if skip else RANGES.get(output, self.reach)
         hidden = widths(layers, nodes, base, shape)
-        stack = dense(latent + context, hidden, self.size, activation=activation, norm=norm, dropout=dropout,
-                      momentum=momentum, output=output)
-        self.body, self.head = stack[:-2], stack[-2:]
+        *body, last, bound = dense(latent + context, hidden, self.size, activation=activation, norm=norm,
+                                   dropout=dropout, momentum=momentum, output=output)
+        self.body, self.head = nn.Sequential(*body), nn.Sequential(last, bound)
         self.skip = nn.Linear(latent + context, self.size) if skip else None
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, latent) and (B, C) → (B, D)."""
         inputs = beside(noise, context)
-        hidden = self.body(inputs)
+        hidden, (last, bound) = self.body(inputs), self.head
         with torch.autocast(inputs.device.type, enabled=False):  # in bf16 the last layer would round the events
-            events: Tensor = self.head(hidden.float())
-            return events if self.skip is None else events + self.skip(inputs)
+            events: Tensor = bound(by_column(last, hidden.float()))
+            return events if self.skip is None else events + by_column(self.skip, inputs)
 
 
 class Critic(nn.Module):
