@@ -1,18 +1,33 @@
-"""Generator against critic: a game, a constraint and the note's tricks, chosen independently."""
+"""Generator against critic: a game, a constraint and tricks, chosen independently."""
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from calque.errors import ConfigError
+from calque.errors import DataError
+from calque.fitting.collapse import check_critic, clipped, narrowest
 from calque.fitting.constraints import CONSTRAINTS, Constraint
 from calque.fitting.games import GAMES, Game
 from calque.fitting.objective import Batch, Objective
-from calque.models import Critic, Generator
+from calque.fitting.settings import against_signs, check_constraint, check_labels, check_tricks
+from calque.fitting.unrolling import Judge, unrolled
+from calque.models import Critic, DenseGenerator, Generator
+from calque.models.codes import Codes
 from calque.models.network import Norm, Shape, choose
+
+
+class Seen(NamedTuple):
+    """What the critic says of real, of generated and of the last generated events, with the first two's features."""
+
+    real: Tensor
+    fake: Tensor
+    other: Tensor
+    real_features: Tensor
+    fake_features: Tensor
 
 
 class Adversarial(Objective):
@@ -21,74 +36,130 @@ class Adversarial(Objective):
     `label_blur` is the width of the normal noise on the labels (`blur_labels`: both, or real only), 0.3 in games
     that have labels; `input_blur` that on real events, each batch anew, in prepared units. `strength` is the
     constraint's: a penalty's factor, or the largest weight under clipping. The critic's network has the
-    generator's vocabulary: widths base·nodes·2^i or flat. Raises ConfigError for a setting that would be ignored.
+    generator's vocabulary: widths base·nodes·2^i or flat.
+
+    The generator may look `unroll` gradient steps of size `unroll_rate` (0.1) of the critic ahead (arXiv:1611.02163).
+    With `feature_matching` it brings the means of the critic's last hidden layer together, in place of the game's
+    loss (arXiv:1606.03498). Where it has codes, both players raise `information` (1) times the lower bound of what
+    the critic's last hidden layer tells of them (arXiv:1606.03657, eq. 5).
+
+    The sign of a row's weight goes with its real and its generated events; penalties take rows as they are drawn.
+    That is sound where each term is linear in its row's weight and a constraint bounds the critic: not with batch
+    norm, which mixes events, nor in least squares, nor without a constraint.
+
+    Raises ConfigError for a setting that would be ignored, DataError for negative weights where they are unsound.
     """
 
     def __init__(self, generator: Generator, *, game: str = "non-saturating", constraint: str = "none",
                  strength: float | None = None, critic_turns: int = 1, label_blur: float | None = None,
-                 blur_labels: Literal["both", "real"] | None = None, input_blur: float = 0.001, layers: int = 3,
-                 nodes: float = 1.0, base: int = 256, shape: Shape = "pyramid", norm: Norm = "batch",
-                 dropout: float = 0.2, momentum: float = 0.9, activation: str = "leaky-relu") -> None:
+                 blur_labels: Literal["both", "real"] | None = None, input_blur: float = 0.001, unroll: int = 0,
+                 unroll_rate: float | None = None, feature_matching: bool = False, information: float | None = None,
+                 layers: int = 3, nodes: float = 1.0, base: int = 256, shape: Shape = "pyramid", norm: Norm = "batch",
+                 dropout: float = 0.2, momentum: float | None = None, activation: str = "leaky-relu") -> None:
         super().__init__(generator)
         self.game: Game = choose("game", game, GAMES)()
         self.constraint: Constraint = choose("constraint", constraint, CONSTRAINTS)()
-        if self.constraint.penalises and norm == "batch":
-            raise ConfigError(f"constraint {constraint!r} is about single events, and batch norm mixes them; "
-                              'set fit.objective.norm = "none" or "layer"')
-        refuse_ignored("label_blur", label_blur, self.game.labelled, f"the game {game!r} has no labels to blur")
-        refuse_ignored("blur_labels", blur_labels, self.game.labelled, f"the game {game!r} has no labels to blur")
-        refuse_ignored("strength", strength, self.constraint.strength is not None,
-                       f"the constraint {constraint!r} has no strength")
-        if strength is not None and strength <= 0 and constraint != "none":
-            raise ConfigError(f"strength = {strength:g} leaves nothing of the constraint {constraint!r}; take a number "
-                              'above zero, or fit.objective.constraint = "none"')
+        self.codes = generator.codes if isinstance(generator, DenseGenerator) else Codes()
+        check_labels(game, self.game, label_blur, blur_labels)
+        check_constraint(constraint, self.constraint, strength, norm)
+        check_tricks(critic_turns, unroll, unroll_rate, information, self.codes.size > 0)
+        self.unsound = against_signs(game, self.game, constraint, norm)
+        self.signed = not self.unsound
         self.strength = strength if strength is not None else self.constraint.strength or 0.0
         self.label_blur, self.input_blur = 0.3 if label_blur is None else label_blur, input_blur
         self.blur_fake = blur_labels != "real"
+        self.unroll, self.unroll_rate = unroll, 0.1 if unroll_rate is None else unroll_rate
+        self.feature_matching, self.information = feature_matching, 1.0 if information is None else information
         self.turns = ("critic",) * critic_turns + ("generator",)
         self.critic = Critic(generator.size, generator.context, layers=layers, nodes=nodes, base=base, shape=shape,
                              norm=norm, dropout=dropout, momentum=momentum, activation=activation,
-                             bias=not self.game.relative)
+                             bias=not self.game.relative, outputs=self.game.outputs)
+        reads = self.codes.size and self.information
+        self.reader = nn.Linear(self.critic.width, self.codes.size) if reads else None
 
     @property
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Critic and generator."""
-        return {"critic": list(self.critic.parameters()), "generator": list(self.generator.parameters())}
+        """Critic, with what reads codes from its last hidden layer, and generator."""
+        reader = [] if self.reader is None else list(self.reader.parameters())
+        return {"critic": [*self.critic.parameters(), *reader], "generator": list(self.generator.parameters())}
 
     def noise(self, player: str) -> dict[str, int]:
         """Latent vectors; for the critic blurs and what its penalty draws."""
-        latent = {"latent": self.generator.noise}
-        if player == "generator":
+        latent = {"latent": self.game.draws * self.generator.noise}
+        if player == "generator" and not self.unroll:
             return latent
         labels = {"labels": 2} if self.game.labelled else {}
-        return {**latent, "input": self.generator.size, **labels, **self.constraint.noise}
+        return {**latent, "input": self.generator.size, **labels, **self.constraint.noise(self.generator.size)}
 
     def loss(self, player: str, batch: Batch, step: int) -> Tensor:
         """The game's loss for whose turn it is."""
+        if batch.weight is not None and self.unsound:
+            raise DataError(f"the sample has negative weights: {self.unsound}")
         if player == "critic":
-            return self.critic_loss(batch)
-        fake = self.generator.sample(batch.noise["latent"], batch.context)
-        return self.game.generator(*self.scores(batch.x, fake, batch.context))
+            return self.critic_loss(self.critic, batch, self.still(batch))
+        fake = self.generated(batch)
+        return self.generator_loss(self.ahead(batch, fake) if self.unroll else self.critic, batch, fake)
 
     def after(self, player: str, step: int) -> None:
         """Weights that a constraint holds are held at once."""
-        if player == "critic":
-            self.constraint.after(self.critic, self.strength)
+        if player == "critic" and self.constraint.holds:
+            with torch.no_grad():
+                for weight in self.critic.parameters():
+                    weight.copy_(self.constraint.hold(weight, self.strength))
 
-    def critic_loss(self, batch: Batch) -> Tensor:
-        """Real against generated in one pass of the critic."""
-        self.generator.eval()  # the critic judges what will be drawn: no dropout, running batch statistics
-        with torch.no_grad():
-            fake = self.generator.sample(batch.noise["latent"], batch.context)
+    def generated(self, batch: Batch) -> Tensor:
+        """Events (draws · B, D): all rows' first ones, then all their second."""
+        noise = batch.noise["latent"].chunk(self.game.draws, 1)
+        return self.generator.sample(torch.cat(noise), batch.context.repeat(len(noise), 1))
+
+    @torch.no_grad()
+    def still(self, batch: Batch) -> Tensor:
+        """Events for the critic as they will be drawn: no dropout, running batch statistics, no gradient."""
+        self.generator.eval()
+        fake = self.generated(batch)
         self.generator.train()
+        return fake
+
+    def ahead(self, batch: Batch, fake: Tensor) -> Judge:
+        """The critic some steps later."""
+        return unrolled(self.critic, lambda judge: self.critic_loss(judge, batch, fake),
+                        partial(self.constraint.hold, strength=self.strength), self.unroll, self.unroll_rate)
+
+    def critic_loss(self, judge: Judge, batch: Batch, fake: Tensor) -> Tensor:
+        """Real against generated events, with penalty and codes."""
         real = batch.x + self.input_blur * batch.noise["input"]
-        scores = self.scores(real, fake, batch.context)
-        loss = self.game.critic(*scores, *self.labels(batch))
-        if self.constraint.penalises:
-            context = torch.cat([batch.context, batch.context])
-            penalty = self.constraint.penalty(lambda x: self.critic(x, context[: len(x)]), real, fake, batch.noise)
-            loss = loss + self.strength * penalty
-        return loss
+        seen = self.look(judge, real, fake, batch.context)
+        loss = batch.mean(self.game.critic(*self.scores(seen), *self.labels(batch))) - self.told(seen, batch)
+        if not self.constraint.penalises:
+            return loss
+        context, other = batch.context.repeat(2, 1), torch.cat([seen.other, seen.other])
+
+        def score(x: Tensor) -> Tensor:
+            return self.game.score(judge(x, context[: len(x)])[0], other[: len(x)])
+        return loss + self.strength * self.constraint.penalty(score, real, fake[: len(real)], batch.noise)
+
+    def generator_loss(self, judge: Judge, batch: Batch, fake: Tensor) -> Tensor:
+        """The game's or the features', with codes."""
+        seen = self.look(judge, batch.x, fake, batch.context)
+        if self.feature_matching:
+            loss = mismatch(batch, seen.real_features - seen.fake_features)
+        else:
+            loss = batch.mean(self.game.generator(seen.real, seen.fake, seen.other))
+        return loss - self.told(seen, batch)
+
+    def look(self, judge: Judge, real: Tensor, fake: Tensor, context: Tensor) -> Seen:
+        """All events in one pass of the critic: batch norm sees the same mixture in every turn.
+
+        With generated events alone in the generator's turn, their common shift would be normalised away.
+        """
+        rows = len(real)
+        answers, features = judge(torch.cat([real, fake.to(real.dtype)]), context.repeat(1 + self.game.draws, 1))
+        return Seen(answers[:rows], answers[rows : 2 * rows], answers[-rows:], features[:rows],
+                    features[rows : 2 * rows])
+
+    def scores(self, seen: Seen) -> tuple[Tensor, Tensor]:
+        """Scores (B,) of real and of generated events."""
+        return self.game.score(seen.real, seen.other), self.game.score(seen.fake, seen.other)
 
     def labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Labels (B,) of real and of generated events, blurred where the game has any."""
@@ -97,16 +168,36 @@ class Adversarial(Objective):
         blur = self.label_blur * batch.noise["labels"]
         return 1 + blur[:, 0], blur[:, 1] if self.blur_fake else torch.zeros_like(blur[:, 1])
 
-    def scores(self, real: Tensor, fake: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of both halves, from one pass: batch norm sees the same mixture in every turn.
+    def told(self, seen: Seen, batch: Batch) -> Tensor:
+        """`information` times the lower bound [nats] of what generated events tell of their codes."""
+        if self.reader is None:
+            return batch.x.new_zeros(())
+        first = batch.noise["latent"][:, : self.generator.noise]
+        codes = self.codes.encode(first[:, -self.codes.normals :])
+        told = self.codes.log_prob(self.reader(seen.fake_features), codes).mean() + self.codes.entropy
+        return self.information * told
 
-        With generated events alone in the generator's turn, their common shift would be normalised away.
-        """
-        both = self.critic(torch.cat([real, fake.to(real.dtype)]), torch.cat([context, context]))
-        return both[: len(real)], both[len(real) :]
+    def diagnose(self, batch: Batch) -> dict[str, float]:
+        """Scores and their spread, the generator's narrowest column, weights at the clip, what codes tell."""
+        rows, events = len(batch.x), torch.cat([batch.x, self.still(batch)]).requires_grad_()
+        self.eval()  # no dropout, running statistics, exact norms
+        seen = self.look(self.critic, events[:rows], events[rows:], batch.context)
+        self.train()
+        scores = torch.cat(self.scores(seen))
+        slopes, scores = torch.autograd.grad(scores.sum(), events)[0], scores.detach()
+        check_critic(scores, slopes)
+        real, fake = scores.chunk(2)
+        told = {"scores/real": float(batch.mean(real)), "scores/generated": float(batch.mean(fake)),
+                "scores/spread": float(scores.std()),
+                "spread/narrowest": narrowest(batch, events[rows : 2 * rows].detach())}
+        if self.constraint.holds:
+            told["clip/share"] = clipped(self.critic.parameters(), self.strength)
+        if self.reader is not None:
+            told["codes/nats"] = float(self.told(seen, batch).detach()) / self.information
+        return told
 
 
-def refuse_ignored(name: str, value: float | str | None, used: bool, why: str) -> None:
-    """Raise ConfigError for a setting that would have no effect; zero asks for none."""
-    if value and not used:
-        raise ConfigError(f"{name} = {value!r} would be ignored: {why}; leave fit.objective.{name} out")
+def mismatch(batch: Batch, differences: Tensor) -> Tensor:
+    """|⟨differences⟩|², of (B, F)."""
+    signed = differences if batch.weight is None else batch.weight[:, None] * differences
+    return signed.mean(0).square().sum()

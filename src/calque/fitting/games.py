@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 
 class Game:
-    """Losses of both players from scores (B,) of real and generated events; row i of both has the same context.
+    """Losses of both players, one term (B,) per row, from scores of real and generated events with the same context.
 
     `labelled` games pull scores towards labels, 1 for real and 0 for generated, possibly blurred; the others leave
     the labels alone. In `relative` games only differences of scores count, so that the critic needs no last bias.
+    A game may ask for `outputs` numbers K per event, and for `draws` independent generated events per row. Terms of
+    `steep` games grow faster than the scores.
     """
 
     labelled = False
     relative = False
+    steep = False
+    outputs = 1
+    draws = 1
+
+    def score(self, answer: Tensor, other: Tensor) -> Tensor:
+        """Scores (B,) of what the critic says of events, (B,) or (B, K), and of the row's last generated event."""
+        return answer
 
     def critic(self, real: Tensor, fake: Tensor, real_labels: Tensor, fake_labels: Tensor) -> Tensor:
-        """What the critic lowers."""
+        """What the critic lowers, of scores."""
         raise NotImplementedError
 
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """What the generator lowers."""
+    def generator(self, real: Tensor, fake: Tensor, other: Tensor) -> Tensor:
+        """What the generator lowers, of the critic's answers; `other` is of the last generated event of each row."""
         raise NotImplementedError
 
 
@@ -32,38 +42,39 @@ class Entropy(Game):
 
     def critic(self, real: Tensor, fake: Tensor, real_labels: Tensor, fake_labels: Tensor) -> Tensor:
         """Cross-entropy with logits, well defined for labels beyond [0, 1]."""
-        return (binary_cross_entropy_with_logits(real, real_labels)
-                + binary_cross_entropy_with_logits(fake, fake_labels)) / 2
+        return (binary_cross_entropy_with_logits(real, real_labels, reduction="none")
+                + binary_cross_entropy_with_logits(fake, fake_labels, reduction="none")) / 2
 
 
 class Minimax(Entropy):
-    """mean log(1 − D(G)), which saturates (Goodfellow et al. 2014, arXiv:1406.2661, eq. 1)."""
+    """log(1 − D(G)), which saturates (Goodfellow et al. 2014, arXiv:1406.2661, eq. 1)."""
 
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+    def generator(self, real: Tensor, fake: Tensor, other: Tensor) -> Tensor:
         """log(1 − D) = −softplus(logit)."""
-        return -softplus(fake).mean()
+        return -softplus(fake)
 
 
 class NonSaturating(Entropy):
-    """mean(−log D(G)): the 2018 note's loss (arXiv:1406.2661, section 3)."""
+    """−log D(G): the 2018 note's loss (arXiv:1406.2661, section 3)."""
 
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+    def generator(self, real: Tensor, fake: Tensor, other: Tensor) -> Tensor:
         """−log D = softplus(−logit)."""
-        return softplus(-fake).mean()
+        return softplus(-fake)
 
 
 class LeastSquares(Game):
     """Scores are fitted to the labels (Mao et al. 2016, arXiv:1611.04076, eq. 9: a = 0, b = c = 1)."""
 
     labelled = True
+    steep = True
 
     def critic(self, real: Tensor, fake: Tensor, real_labels: Tensor, fake_labels: Tensor) -> Tensor:
-        """½⟨(D(x) − 1)²⟩ + ½⟨D(G)²⟩."""
-        return ((real - real_labels).square().mean() + (fake - fake_labels).square().mean()) / 2
+        """½(D(x) − 1)² + ½D(G)²."""
+        return ((real - real_labels).square() + (fake - fake_labels).square()) / 2
 
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """½⟨(D(G) − 1)²⟩."""
-        return (fake - 1).square().mean() / 2
+    def generator(self, real: Tensor, fake: Tensor, other: Tensor) -> Tensor:
+        """½(D(G) − 1)²."""
+        return (fake - 1).square() / 2
 
 
 class Wasserstein(Game):
@@ -72,12 +83,35 @@ class Wasserstein(Game):
     relative = True
 
     def critic(self, real: Tensor, fake: Tensor, real_labels: Tensor, fake_labels: Tensor) -> Tensor:
-        """⟨D(G)⟩ − ⟨D(x)⟩: minus the estimate of the distance."""
-        return fake.mean() - real.mean()
+        """D(G) − D(x): on average minus the estimate of the distance."""
+        return fake - real
 
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """−⟨D(G)⟩."""
-        return -fake.mean()
+    def generator(self, real: Tensor, fake: Tensor, other: Tensor) -> Tensor:
+        """−D(G)."""
+        return -fake
+
+
+class Cramer(Wasserstein):
+    """The energy distance of what the critic h makes of events (Bellemare et al. 2017, arXiv:1705.10743, algorithm 1).
+
+    The critic widens the surrogate E f(x) − E f(G), f(x) = |h(x) − h(G')| − |h(x)|, with G' generated independently;
+    the generator lowers the distance itself, less E|h(x) − h(x')|, which it cannot change. All of a row share its
+    context, so that the mean is over contexts of the distance at each. Every term has one real event and is linear in
+    its weight. The paper's |h(x)| stands for a second real event with the same context, which a sample lacks: the
+    surrogate can vanish between samples that differ, the generator's loss cannot.
+    """
+
+    relative = False
+    outputs = 256
+    draws = 2
+
+    def score(self, answer: Tensor, other: Tensor) -> Tensor:
+        """f of (B, K), given h(G') of each row."""
+        return apart(answer, other) - apart(answer, torch.zeros_like(answer))
+
+    def generator(self, real: Tensor, fake: Tensor, other: Tensor) -> Tensor:
+        """|h(x) − h(G)| + |h(x) − h(G')| − |h(G) − h(G')|."""
+        return apart(real, fake) + apart(real, other) - apart(fake, other)
 
 
 class Relativistic(Game):
@@ -86,15 +120,21 @@ class Relativistic(Game):
     relative = True
 
     def critic(self, real: Tensor, fake: Tensor, real_labels: Tensor, fake_labels: Tensor) -> Tensor:
-        """⟨−log σ(D(x) − D(G))⟩."""
-        return softplus(fake - real).mean()
+        """−log σ(D(x) − D(G))."""
+        return softplus(fake - real)
 
-    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """⟨−log σ(D(G) − D(x))⟩."""
-        return softplus(real - fake).mean()
+    def generator(self, real: Tensor, fake: Tensor, other: Tensor) -> Tensor:
+        """−log σ(D(G) − D(x))."""
+        return softplus(real - fake)
+
+
+def apart(a: Tensor, b: Tensor) -> Tensor:
+    """Euclidean distances (B,) of rows (B, K)."""
+    distances: Tensor = torch.linalg.vector_norm(a - b, dim=1)
+    return distances
 
 
 GAMES: dict[str, type[Game]] = {
     "non-saturating": NonSaturating, "minimax": Minimax, "least-squares": LeastSquares, "wasserstein": Wasserstein,
-    "relativistic": Relativistic,
+    "cramer": Cramer, "relativistic": Relativistic,
 }

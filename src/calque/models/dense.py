@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from calque.models.codes import Codes
 from calque.models.generator import Generator, beside
-from calque.models.network import RANGES, Norm, Shape, by_column, dense, widths
+from calque.models.network import RANGES, Norm, Shape, by_column, dense, kept, widths
 from calque.table import Layout
 
 
@@ -14,24 +15,29 @@ class DenseGenerator(Generator):
     """Dense layers from a latent vector to an event (Marshall 2018; GAN: Goodfellow et al., arXiv:1406.2661).
 
     Widths are base·nodes·2^i (`pyramid`) or base·nodes (`flat`). `skip` adds a linear path from noise to event.
-    The note's output is `tanh`, for columns in [−1, 1].
+    The note's output is `tanh`, for columns in [−1, 1]. `categorical` codes of so many levels each and `continuous`
+    ones stand beside the latent vector, made of normals of their own (InfoGAN: arXiv:1606.03657). `momentum` is batch
+    norm's, 0.9; raises ConfigError where there is none.
     """
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 100, layers: int = 3, nodes: float = 1.0,
                  base: int = 256, shape: Shape = "pyramid", activation: str = "leaky-relu", norm: Norm = "batch",
-                 dropout: float = 0.2, momentum: float = 0.9, output: str = "linear", skip: bool = False) -> None:
+                 dropout: float = 0.2, momentum: float | None = None, output: str = "linear", skip: bool = False,
+                 categorical: tuple[int, ...] = (), continuous: int = 0) -> None:
         super().__init__(layout, context)
-        self.noise = latent
+        self.latent, self.codes = latent, Codes(categorical, continuous)
+        self.noise = latent + self.codes.normals
         self.reach = self.reach if skip else RANGES.get(output, self.reach)
-        hidden = widths(layers, nodes, base, shape)
-        *body, last, bound = dense(latent + context, hidden, self.size, activation=activation, norm=norm,
-                                   dropout=dropout, momentum=momentum, output=output)
+        inputs, hidden = latent + self.codes.size + context, widths(layers, nodes, base, shape)
+        *body, last, bound = dense(inputs, hidden, self.size, activation=activation, norm=norm, dropout=dropout,
+                                   momentum=kept(momentum, norm), output=output)
         self.body, self.head = nn.Sequential(*body), nn.Sequential(last, bound)
-        self.skip = nn.Linear(latent + context, self.size) if skip else None
+        self.skip = nn.Linear(inputs, self.size) if skip else None
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
-        """(B, latent) and (B, C) → (B, D)."""
-        inputs = beside(noise, context)
+        """(B, noise) and (B, C) → (B, D)."""
+        codes = self.codes.encode(noise[:, self.latent :])
+        inputs = beside(torch.cat([noise[:, : self.latent], codes], 1) if self.codes.size else noise, context)
         hidden, (last, bound) = self.body(inputs), self.head
         with torch.autocast(inputs.device.type, enabled=False):  # in bf16 the last layer would round the events
             events: Tensor = bound(by_column(last, hidden.float()))
@@ -39,21 +45,23 @@ class DenseGenerator(Generator):
 
 
 class Critic(nn.Module):
-    """Dense layers from an event to one logit: real above zero, generated below.
+    """Dense layers from an event to one score, or to `outputs` numbers.
 
     Without `bias` the last layer has none, for games in which a shift of all scores means nothing. Under
-    `spectral` norm all layers are normalised, the last one too.
+    `spectral` norm all layers are normalised, the last one too. `width` is that of the last hidden layer.
     """
 
     def __init__(self, size: int, context: int = 0, *, layers: int = 3, nodes: float = 1.0, base: int = 256,
                  shape: Shape = "pyramid", activation: str = "leaky-relu", norm: Norm = "batch",
-                 dropout: float = 0.2, momentum: float = 0.9, bias: bool = True) -> None:
+                 dropout: float = 0.2, momentum: float | None = None, bias: bool = True, outputs: int = 1) -> None:
         super().__init__()
-        self.norm = norm
-        self.body = dense(size + context, widths(layers, nodes, base, shape), 1, activation=activation, norm=norm,
-                          dropout=dropout, momentum=momentum, bias=bias, bounded=norm == "spectral")
+        hidden = widths(layers, nodes, base, shape)
+        self.width = hidden[-1] if hidden else size + context
+        stack = dense(size + context, hidden, outputs, activation=activation, norm=norm, dropout=dropout,
+                      momentum=kept(momentum, norm), bias=bias, bounded=norm == "spectral")
+        self.body, self.head = stack[:-2], stack[-2]
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """(B, D) and (B, C) → logits (B,)."""
-        logits: Tensor = self.body(beside(x, context))
-        return logits.squeeze(1)
+    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) and (B, C) → scores (B,), or (B, outputs) of several, and the last hidden layer (B, width)."""
+        features = self.body(beside(x, context))
+        return self.head(features).squeeze(1), features

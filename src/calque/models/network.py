@@ -38,6 +38,14 @@ def choose(what: str, name: str, table: dict[str, Any]) -> Any:
     return table[name]
 
 
+def kept(momentum: float | None, norm: Norm) -> float:
+    """Share of the old batch statistics that batch norm keeps, 0.9; raises ConfigError where nothing keeps any."""
+    if momentum is not None and norm != "batch":
+        raise ConfigError(f"momentum = {momentum:g} would be ignored: it is batch norm's, and norm = {norm!r}; "
+                          'leave it out, or set norm = "batch"')
+    return 0.9 if momentum is None else momentum
+
+
 class Dropout(nn.Dropout):
     """Dropout that takes sixteen random bits a number on a CPU, seven times faster than PyTorch's one double.
 

@@ -1,0 +1,54 @@
+"""Settings of an adversarial objective that would be ignored, or would make no sense, are errors."""
+
+from __future__ import annotations
+
+from calque.errors import ConfigError
+from calque.fitting.constraints import Constraint
+from calque.fitting.games import Game
+
+
+def check_labels(name: str, game: Game, label_blur: float | None, blur_labels: str | None) -> None:
+    """Raise ConfigError for blurs of labels that are not there."""
+    why = f"the game {name!r} has no labels to blur"
+    refuse_ignored("label_blur", label_blur, game.labelled, why)
+    refuse_ignored("blur_labels", blur_labels, game.labelled, why)
+    refuse_ignored("blur_labels", blur_labels, label_blur != 0, "label_blur = 0 leaves all labels alone")
+
+
+def check_constraint(name: str, constraint: Constraint, strength: float | None, norm: str) -> None:
+    """Raise ConfigError for a constraint that does nothing, or that batch norm breaks."""
+    if constraint.penalises and norm == "batch":
+        raise ConfigError(f"constraint {name!r} is about single events, and batch norm mixes them; "
+                          'set fit.objective.norm = "none" or "layer"')
+    refuse_ignored("strength", strength, constraint.strength is not None, f"the constraint {name!r} has no strength")
+    if strength is not None and strength <= 0 and name != "none":
+        raise ConfigError(f"strength = {strength:g} leaves nothing of the constraint {name!r}; take a number "
+                          'above zero, or fit.objective.constraint = "none"')
+
+
+def check_tricks(critic_turns: int, unroll: int, unroll_rate: float | None, information: float | None,
+                 codes: bool) -> None:
+    """Raise ConfigError for turns and steps that cannot be, and for what would have no effect."""
+    if critic_turns < 1 or unroll < 0:
+        raise ConfigError(f"critic_turns = {critic_turns}, unroll = {unroll}: the critic takes one turn or more, "
+                          "and looks no steps or more ahead")
+    refuse_ignored("unroll_rate", unroll_rate, unroll > 0, "unroll = 0 takes no steps")
+    refuse_ignored("information", information, codes,
+                   "the generator has no codes; give it fit.model.categorical or fit.model.continuous")
+
+
+def refuse_ignored(name: str, value: float | str | None, used: bool, why: str) -> None:
+    """Raise ConfigError for a setting that would have no effect; zero asks for none."""
+    if value and not used:
+        raise ConfigError(f"{name} = {value!r} would be ignored: {why}; leave fit.objective.{name} out")
+
+
+def against_signs(name: str, game: Game, constraint: str, norm: str) -> str:
+    """Why signed weights are unsound in a game, with the remedy; empty where they are sound."""
+    if norm == "batch":
+        return 'batch norm in the critic mixes events of both signs; set fit.objective.norm = "none"'
+    if game.steep:
+        return f"the critic's loss in the game {name!r} has no lower bound with them; take another fit.objective.game"
+    if constraint == "none" and norm != "spectral":
+        return 'nothing bounds the critic\'s loss with them; set fit.objective.constraint, for instance to "r1r2"'
+    return ""
