@@ -72,7 +72,8 @@ def read_config(folder: Path) -> Config:
         raise FileError(f"{folder} is half written or holds several runs: it has no {CONFIG}, but {', '.join(begun)} "
                         "in it have; finish it with --resume, or name one of these")
     near = [str(path.parent) for path in folder.parent.glob(f"*/{CONFIG}")] if folder.parent.is_dir() else []
-    raise FileError(f"{folder} is no run folder (no {CONFIG} in it); {nearest(str(folder), near)}")
+    raise FileError(f"{folder} is no run folder (no {CONFIG} in it); "
+                    + (nearest(str(folder), near) if near else "calque fit makes one"))
 
 
 def read_history(folder: Path) -> Iterator[dict[str, Any]]:
