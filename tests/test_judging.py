@@ -26,6 +26,8 @@ from calque.judging import (
 )
 from calque.judging.classifying.scores import chi2_error
 from calque.judging.classifying.trees import bin_edges
+from calque.judging.measure import normal_pull
+from calque.judging.resampling import skewness
 from calque.table import Table
 
 
@@ -406,3 +408,16 @@ def test_copying_needs_training_rows() -> None:
 
 def test_a_view_keeps_its_name() -> None:
     assert view(view("derived")).name == "derived"
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5])
+def test_a_skew_null_raises_no_false_alarms(freedom: int) -> None:
+    """Three standard deviations of a squared distance are common; three normal ones are 0.13 % of equal samples."""
+    stream = np.random.default_rng(freedom)
+    null, drawn = stream.chisquare(freedom, (40, 200)), stream.chisquare(freedom, (40, 500))
+    pulls = [normal_pull((value - one.mean()) / one.std(), skewness(one)) for one, row in zip(null, drawn, strict=True)
+             for value in row]
+    plain = (drawn - null.mean(axis=1, keepdims=True)) / null.std(axis=1, keepdims=True)
+    assert np.mean(plain > 3) > 0.008
+    assert np.mean(np.array(pulls) > 3) < 0.004
+    assert np.mean(np.array(pulls) > 5) == 0

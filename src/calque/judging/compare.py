@@ -167,7 +167,7 @@ def sample_of(run: Run, size: Mapping[str, float]) -> str:
 def estimate(entry: Mapping[str, Any]) -> Estimate:
     """An estimate from its dictionary; unknown numbers were kept as None."""
     numbers = {name: math.nan if entry[name] is None else float(entry[name])
-               for name in ("value", "error", "floor", "floor_error", "null_error")}
+               for name in ("value", "error", "floor", "floor_error", "null_error", "null_skew")}
     return Estimate(entry["measure"], entry["of"], how=entry["how"], worse=entry["worse"], details=entry["details"],
                     **numbers)
 

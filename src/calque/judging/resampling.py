@@ -42,7 +42,14 @@ def resampled(
         measure, of, value, spread, float(np.mean(null)), scatter / math.sqrt(len(null)), worse=worse,
         how=how or "error: null of real rows, and bootstrap beyond it; floor: mean of the null",
         details={"null_above": float(np.mean(null >= value)), "replicas": len(null), **details}, null_error=scatter,
+        null_skew=skewness(null),
     )
+
+
+def skewness(null: Numbers) -> float:
+    """Third moment of replicas (R,) over the cube of their standard deviation; 0 for equal ones."""
+    scatter = float(np.std(null))
+    return float(np.mean(((null - np.mean(null)) / scatter) ** 3)) if scatter > 0 else 0.0
 
 
 def share_beyond(value: float, null: Numbers) -> float:

@@ -15,7 +15,7 @@ from calque.judging.classifying.divergence import divergence
 from calque.judging.classifying.scores import Numbers, Scores, chi2_error
 from calque.judging.classifying.trees import KINDS, NETWORKS, Kind, limited, score, train
 from calque.judging.measure import Estimate
-from calque.judging.resampling import blended
+from calque.judging.resampling import blended, skewness
 from calque.judging.samples import LEAST_ROWS, NotMeasurableError, Sample, check_weights, comparable
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
@@ -62,7 +62,8 @@ class Quantity:
                             how=f"error: {error_source}; floor: {source}", details=details)
         spread = float(np.std(self.null))
         return Estimate(measure, of, self.value, self.error, float(np.mean(self.null)),
-                        spread / math.sqrt(len(self.null)), worse=worse, null_error=spread, details=details,
+                        spread / math.sqrt(len(self.null)), worse=worse, details=details,
+                        null_error=spread, null_skew=skewness(self.null),
                         how="error: replicas of the test rows; floor: replicas of both samples mixed, at these sizes")
 
 

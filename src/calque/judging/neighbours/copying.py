@@ -21,6 +21,7 @@ from calque.table import Table
 Numbers = NDArray[np.float64]
 
 MOST = 1_000_000  # real rows of each set that are searched
+LEAST_VARIANCE = 0.1  # of decisions that were independent, should all real rows decide for equally many
 TREE_COLUMNS = 8  # in more, a tree looks at nearly every row
 WIDE = 2_000_000  # numbers of each set that are searched there, row by row
 
@@ -68,11 +69,11 @@ class Copying:
     def estimate(self, trained: Neighbours, held: Neighbours, details: Mapping[str, Any]) -> Estimate:
         """Count the rows whose nearest is a training row."""
         copied = (trained.distance < held.distance) + 0.5 * (trained.distance == held.distance)
-        share, size = float(copied.mean()), independent(trained, held)
+        share, size = float(copied.mean()), independent(trained, held, 2 * details["searched"])
         guarded = (share * size + 1) / (size + 2)  # so that 0 and 1 keep an error
         return Estimate(
             "copying", self.view.name, share, math.sqrt(guarded * (1 - guarded) / size), 0.5, 0.0,
-            how="binomial, generated rows that share a nearest row counted once; floor: exact, by symmetry",
+            how="labels of equally many rows of both sets drawn at random; floor: exact, by symmetry",
             details={
                 "view": self.view.name, "generated_rows": len(copied), "independent_rows": size, **details,
                 "median_distance_trained": float(np.median(trained.distance)),
@@ -114,8 +115,14 @@ def neighbours(asked: Numbers, known: Numbers) -> Neighbours:
     return Neighbours(np.sqrt(np.square(asked - known[row]).sum(axis=1)), row)  # products round, differences do not
 
 
-def independent(trained: Neighbours, held: Neighbours) -> float:
-    """Number of independent decisions: generated rows with the same nearest real row are one."""
+def independent(trained: Neighbours, held: Neighbours, known: int) -> float:
+    """Number of independent decisions that vary as much as those of generated rows.
+
+    In an honest copy each of `known` = K real rows is one of the training by chance, half of them in all. A real row
+    that is the nearest of n generated ones decides for n, and the variance of the share of N is that of a draw
+    without replacement: (Σn²/N² − 1/K)/4, K/(K − 1) left out.
+    """
     winner = np.where(trained.distance <= held.distance, trained.row, -1 - held.row)
     _, shared = np.unique(winner, return_counts=True)
-    return float(len(winner) ** 2 / np.sum(shared.astype(np.float64) ** 2))
+    together = float(np.sum(np.square(shared / len(winner))))
+    return 1 / max(together - 1 / known, LEAST_VARIANCE * together)
