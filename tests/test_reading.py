@@ -1,5 +1,7 @@
 """Files are read back as they were written, whatever the format, the files, the pieces and the workers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import uproot
@@ -295,3 +297,16 @@ def test_shared_showers_and_muons():
     assert showers["layer_0"].shape == (100, 3, 96)
     table = read(f"{shared_file('muons/ship_fullmc.root')}:pythia8-Geant4", weight="w", where="x == 0 and y == 0")
     assert len(table) / 30_000 == pytest.approx(0.556, abs=0.001)
+
+
+def test_a_flag_is_a_condition_as_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "events.npz"
+    np.savez(path, x=np.array([0.0, 1.0, 0.0, 2.0]), y=np.array([0.0, 0.0, 3.0, 1.0]), e=np.arange(4.0))
+    flags = {"axis": "x == 0 and y == 0", "far": "hypot(x, y) > 2"}
+    table = read(path, columns=["e"], flags=flags, where="e < 3 and not (far == 1)")
+    assert {name: table[name].tolist() for name in table.names} == {"e": [0, 1], "axis": [1, 0], "far": [0, 0]}
+    assert [len(part) for part in iterate(path, rows=2, flags=flags)] == [2, 2]
+    with pytest.raises(ConfigError, match=r"flags names 'x' a condition, but .* has a column of that name"):
+        read(path, flags={"x": "y > 0"})
+    with pytest.raises(DataError, match=r"no column 'xx' .*nearest: x"):
+        read(path, flags={"a": "xx > 0"})

@@ -16,7 +16,7 @@ from calque.table import Array
 
 @dataclass(frozen=True)
 class Request:
-    """Columns by their new names, the weight among them, and a condition on new names."""
+    """Columns by their new names, the weight among them, a condition on new names, and flags: conditions as columns."""
 
     columns: tuple[str, ...] | None = None
     rename: Mapping[str, str] = field(default_factory=dict)
@@ -24,6 +24,7 @@ class Request:
     where: Where | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     drop_nonfinite: bool = False
+    flags: Mapping[str, Where] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -35,6 +36,7 @@ class Request:
         units: Mapping[str, str] | None,
         drop_nonfinite: bool,
         limit: int | None = None,
+        flags: Mapping[str, str] | None = None,
     ) -> Request:
         """Check what can be checked without a file."""
         if isinstance(columns, str):
@@ -45,7 +47,8 @@ class Request:
             raise ConfigError(f"limit = {limit}; at least one row must be asked for")
         condition = Where(where) if where else None
         chosen = None if columns is None else tuple(columns)
-        return cls(chosen, dict(rename or {}), weight, condition, dict(units or {}), drop_nonfinite)
+        truths = {name: Where(text) for name, text in (flags or {}).items()}
+        return cls(chosen, dict(rename or {}), weight, condition, dict(units or {}), drop_nonfinite, truths)
 
     def plan(self, fields: Sequence[Field], source: str) -> Plan:
         """Match the request with what a file holds; DataError names the nearest where it does not."""
@@ -56,7 +59,11 @@ class Request:
             kept.append(self.weight)
         if not kept:
             raise DataError(_no_numbers(source, fields))
-        wanted = [*kept, *sorted((self.where.names if self.where else set()) - set(kept))]
+        for name in self.flags:
+            if name in known:
+                raise ConfigError(f"flags names {name!r} a condition, but {source} has a column of that name")
+        asked = set().union(*(one.names for one in (*self.flags.values(), *([self.where] if self.where else ()))))
+        wanted = [*kept, *sorted(asked - set(kept) - set(self.flags))]
         for name in wanted:
             if name not in known:
                 raise DataError(unknown("column", name, known, f"in {source}"))
@@ -78,6 +85,7 @@ class Request:
             max(1, sum(known[name].bytes_per_row for name in wanted)),
             self.where,
             source,
+            self.flags,
         )
 
     def _renamed(self, fields: Sequence[Field], source: str) -> dict[str, Field]:
@@ -103,19 +111,23 @@ class Plan:
     row_bytes: int
     where: Where | None
     source: str
+    flags: Mapping[str, Where] = field(default_factory=dict)
 
     def piece_rows(self, size: int) -> int:
         """Rows that fill `size` bytes, within reason."""
         return int(np.clip(size // self.row_bytes, 1000, 1_000_000))
 
     def choose(self, piece: Mapping[str, Array], first: int) -> tuple[dict[str, Array], Array]:
-        """Rename, apply the condition, drop what only it needed; also the rows' numbers in the file."""
+        """Rename, raise flags, apply the condition, drop what only these needed; also the rows' numbers in the file."""
         columns = {name: piece[old] for name, old in self.reads.items()}
         index = np.arange(first, first + len(next(iter(columns.values()))))
+        place = f"in {self.source}"
+        columns |= {name: flag.mask(columns, place).astype(np.int8) for name, flag in self.flags.items()}
+        kept = {name: columns[name] for name in (*self.keeps, *self.flags)}
         if self.where is None:
-            return {name: columns[name] for name in self.keeps}, index
-        mask = self.where.mask(columns, f"in {self.source}")
-        return {name: columns[name][mask] for name in self.keeps}, index[mask]
+            return kept, index
+        mask = self.where.mask(columns, place)
+        return {name: column[mask] for name, column in kept.items()}, index[mask]
 
 
 class Ledger:

@@ -33,15 +33,17 @@ def read(
     layout: str | None = None,
     units: Mapping[str, str] | None = None,
     drop_nonfinite: bool = False,
+    flags: Mapping[str, str] | None = None,
     workers: int | None = None,
 ) -> Table:
     """Read one table from one file or many, rows in the order of the sorted files.
 
     `files` are paths, globs or `file.root:tree`; `columns`, `weight`, `where` and `units` use the names that
-    `rename` gives; `limit` keeps the first rows for which `where` holds. Files are read side by side by
+    `rename` gives; `limit` keeps the first rows for which `where` holds. `flags` turns conditions into columns of 0 and
+    1: `flags={"on_axis": "x == 0 and y == 0"}`, to be learnt or given as a context. Files are read side by side by
     `workers` threads, which changes nothing in the result. Raises FileError, DataError, ConfigError.
     """
-    request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit)
+    request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit, flags)
     sources = Source.all(files, tree, layout, exclude)
     if limit is None:
         parts = _side_by_side(lambda source: Filler.of(source, request), sources, workers)
@@ -68,11 +70,12 @@ def iterate(
     layout: str | None = None,
     units: Mapping[str, str] | None = None,
     drop_nonfinite: bool = False,
+    flags: Mapping[str, str] | None = None,
 ) -> Iterator[Table]:
     """Read as `read` does, as a stream of tables of `rows` rows (the last is shorter) in bounded memory."""
     if rows < 1:
         raise DataError(f"rows = {rows}; a table of the stream needs at least one")
-    request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit)
+    request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit, flags)
     sources = Source.all(files, tree, layout, exclude)
     known, name = sources[0].plan(request).units, _called(sources)
     seen, total = 0, 0.0
