@@ -110,7 +110,7 @@ def drawn_by_weight(fake: Columns, train: Columns, stream: np.random.Generator) 
 FAULTS = {
     "none": Fault(none, ()),
     "weights followed": Fault(drawn_by_weight, (), weighted=True),
-    "weights ignored": Fault(none, ("auc", "auc_network", "ks", "wasserstein", "chi2", "sliced_wasserstein", "fpd"),
+    "weights ignored": Fault(none, ("auc", "auc_network", "ks", "wasserstein", "chi2", "sliced_wasserstein"),
                              ("copying",), weighted=True),
     "dropped mode": Fault(dropped_mode, ("auc", "auc_network", "ks", "js", "recall", "coverage", "fpd", "energy"),
                           ("copying",)),
