@@ -304,8 +304,6 @@ BAD: dict[str, tuple[Callable[[Path], None] | None, list[str], str]] = {
                                             "drop_nonfinite = true leaves such rows out"),
     "zero weights": (spoil(w=lambda t: 0 * t["w"]), [], "the weights 'w' of .* sum to 0; a positive total is needed"),
     "negative weights": (spoil(w=lambda t: -t["w"]), [], "the weights 'w' of .* sum to -.*; a positive total is"),
-    "some negative": (spoil(w=lambda t: np.where(np.arange(2000) % 9, t["w"], -1)), [],
-                      "weights in .* are negative and cannot be drawn from; fit.weights = \"column\" learns them"),
     "constant column": (spoil(pz=lambda t: 0 * t["pz"] + 5), [], "column 'pz' is constant in .* rows .*; "
                                                                  "use the step 'constant', or leave the column out"),
     "outside a domain": (spoil(pz=lambda t: -t["pz"]), [], "step 'log': column 'pz' is not above 0 in"),

@@ -78,4 +78,16 @@ def own_contexts(data: Data) -> Table | None:
         codes = np.unique(codes * len(values) + which, return_inverse=True)[1]
     weights = table.weights if data.weights == "draw" else np.ones(len(table))
     chosen = table.select(data.context.names).rows(np.unique(codes, return_index=True)[1])
-    return Table.of({**chosen.columns, "weight": np.bincount(codes, weights)}, weight="weight")
+    own = Table.of({**chosen.columns, "weight": np.bincount(codes, weights)}, weight="weight")
+    check_positive(own, data.context.names)
+    return own
+
+
+def check_positive(own: Table, names: tuple[str, ...]) -> None:
+    """Raise DataError for contexts that nothing is left of: they cannot be drawn from."""
+    bad = np.flatnonzero(own.weights < 0)
+    if len(bad):
+        first = ", ".join(f"{name} = {own[name][bad[0]]:g}" for name in names)
+        raise DataError(f"the weights of {len(bad)} of {len(own)} contexts sum to less than nothing (first {first}): "
+                        f"they cannot be drawn from; learn {' and '.join(names)} like other columns (no "
+                        "prepare.context), or make classes of numbers")

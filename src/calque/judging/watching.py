@@ -21,13 +21,17 @@ WATCHABLE: dict[str, Callable[[int], Measure]] = {
     "energy": lambda rows: EnergyDistance(rows=rows, replicas=REPLICAS),
     "correlation": lambda rows: Correlation(replicas=REPLICAS),
 }
+SIGNED = ("energy", "fpd", "ks")  # those that negative weights have a meaning in
 
 
-def check_watchable(names: Iterable[str]) -> None:
-    """Raise ConfigError, naming the nearest, for what cannot be watched."""
+def check_watchable(names: Iterable[str], signed: bool = False) -> None:
+    """Raise ConfigError, naming the nearest, for what cannot be watched, or not with negative weights."""
     for name in names:
         if name not in WATCHABLE and name != "auc":
             raise ConfigError(unknown("measure", name, ["auc", *WATCHABLE], "to watch (fit.measures)"))
+        if signed and name not in SIGNED:
+            raise ConfigError(f"fit.watch and fit.measures: {name!r} knows no negative weights; "
+                              f"{', '.join(SIGNED)} do, and so does log_prob where there is a density")
 
 
 def watched(names: Iterable[str], real: Table, fake: Table, rows: int, seed: int = 0) -> dict[str, float]:

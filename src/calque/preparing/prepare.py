@@ -28,7 +28,8 @@ class Data:
     """A prepared sample: the physical rows, who they are for, and what a network sees of them.
 
     `part` (N,) marks training, validation and judging rows. `weights` says what the event weights do:
-    "draw" (training draws follow them), "column" (they are learnt like any column), "none" (rows as they are).
+    "draw" (training draws follow them; negative ones subtract), "column" (they are learnt like any column), "none"
+    (rows as they are).
     """
 
     table: Table
@@ -43,7 +44,7 @@ class Data:
         return self.table.rows(self.part == part)
 
     def encode(self, part: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What a network sees of one part: x (N, D), context (N, C), draw weights (N,) float64."""
+        """What a network sees of one part: x (N, D), context (N, C), draw weights (N,) float64, signed."""
         rows, noise, at = int((self.part == part).sum()), numpy_stream(self.seed, "dequantise", part), 0
         x = torch.empty(rows, self.preparation.layout.size)
         context, weights = torch.empty(rows, self.context.size), torch.empty(rows, dtype=torch.float64)
@@ -83,12 +84,8 @@ class Data:
 
 
 def to_draw(table: Table, mode: WeightMode) -> Tensor:
-    """Weights that training draws follow (N,); raises DataError where they are negative."""
-    weights = table.weights if mode == "draw" else np.ones(len(table))
-    if (weights < 0).any():
-        raise DataError(f"{int((weights < 0).sum())} of {len(table)} weights in {table.source} are negative and "
-                        "cannot be drawn from; fit.weights = \"column\" learns them, \"none\" ignores them")
-    return torch.from_numpy(weights)
+    """Weights that training draws follow (N,), by their size; negative ones keep their sign, for the loss."""
+    return torch.from_numpy(table.weights if mode == "draw" else np.ones(len(table)))
 
 
 def split(rows: int, seed: int, judging: float = 1 / 3, validation: float = 0.1) -> NDArray[np.uint8]:
@@ -171,10 +168,13 @@ def representative(table: Table, rows: Array, stream: np.random.Generator) -> Ar
 
 
 def training_weights(table: Table, rows: Array, mode: WeightMode) -> Array:
-    """Weights of training rows, for statistics; raises DataError where they sum to nothing."""
+    """Sizes |w| of training rows' weights, for statistics; raises DataError where the weights sum to nothing.
+
+    Steps only choose coordinates: rows that are subtracted elsewhere need them as much as those that are added.
+    """
     names = table.names[:1] if table.weight is None else [table.weight]
     weights = to_draw(table.select(names).rows(rows), mode).numpy()
     if not weights.sum() > 0:
-        raise DataError(f"the weights {table.weight!r} of the training rows sum to {weights.sum():g}; "
-                        "fit.weights = \"none\" ignores them")
-    return weights
+        raise DataError(f"the weights {table.weight!r} of the training rows sum to {weights.sum():g}, which is no "
+                        "sample to draw; fit.weights = \"none\" ignores them")
+    return np.asarray(np.abs(weights))
