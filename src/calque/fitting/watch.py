@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from calque.config import FitConfig
-from calque.errors import ConfigError
+from calque.errors import ConfigError, DataError
 from calque.fitting.loop import Loop
 from calque.folder import contiguous
 from calque.judging.watching import check_watchable, watched
@@ -23,8 +23,10 @@ class Watch:
     """Looks at the averaged generator, remembers the best one and how long ago that was.
 
     The best one has the highest mean log density on validation rows where the generator has a density (it is
-    by far the more precise), and the lowest AUC elsewhere; `fit.watch` names another measure, `fit.measures` those
-    that go to the history.
+    by far the more precise), and the lowest AUC elsewhere; `fit.watch` names another measure, or "latest" for the
+    last weights, `fit.measures` those that go to the history. A classifier knows no negative weights: where there
+    are any, the energy distance stands in for the AUC. Raises ConfigError for measures that cannot be taken,
+    DataError for validation rows whose weights sum to nothing.
     """
 
     def __init__(self, run: Run, data: Data, config: FitConfig) -> None:
@@ -32,12 +34,17 @@ class Watch:
         self.rows = data.judged(VALIDATE)
         self.real = self.rows.keep(self.rows.varying)  # a rare flag may not vary in so few
         self.active = len(self.real) >= LEAST
-        auto = "log_prob" if run.generator.has_density else "auc"
+        signed = bool((self.rows.weights < 0).any())
+        auto = "log_prob" if run.generator.has_density else "energy" if signed else "auc"
         self.measure = auto if config.watch == "auto" else config.watch
         if self.measure == "log_prob" and not run.generator.has_density:
             raise ConfigError(f"fit.watch = \"log_prob\": kind {config.kind!r} has no density to watch; use \"auc\"")
-        self.measures = tuple(dict.fromkeys([*config.measures, *({self.measure} - {"log_prob"})]))
-        check_watchable(self.measures)
+        wanted = ["energy" if signed and name == "auc" else name for name in config.measures]
+        self.measures = tuple(dict.fromkeys([*wanted, *({self.measure} - {"log_prob", "latest"})]))
+        check_watchable(self.measures, signed)
+        if self.active and not self.rows.weights.sum() > 0:
+            raise DataError(f"the weights of the {len(self.rows)} validation rows sum to {self.rows.weights.sum():g}, "
+                            "which is no sample to watch; raise prepare.validation, or set it to 0")
         self.x, self.context, self.weights = data.encode(VALIDATE)
         self.best: dict[str, Tensor] = {}
         self.state: dict[str, Any] = {"best_score": None, "best_step": 0, "since": 0}
