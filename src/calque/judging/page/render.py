@@ -60,7 +60,7 @@ def render_page(
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     found, sources = groups(report), (real.source, fake.source)
     beyond, judged = sum(group.beyond for group in found), sum(group.judged for group in found)
-    return environment().from_string(read("page.html")).render(
+    return environment().get_template("page.html").render(
         title=file_name(without_folders(title, *sources)), style=style, script=script,
         policy=POLICY.format(script=digest), report=report,
         verdict=report.verdict(), tiles=tiles(report, beyond, judged), groups=found, beyond=beyond, judged=judged,
@@ -95,9 +95,10 @@ def matrix(exhibits: list[Exhibit]) -> dict[str, Any] | None:
 
 def environment() -> Environment:
     """Template engine that escapes everything, and refuses names it does not know."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+                       loader=FunctionLoader(read))
 
 
 def read(name: str) -> str:
