@@ -46,13 +46,13 @@ class Expectation(Objective):
     def solve(self, x: Tensor, context: Tensor, weights: Tensor) -> None:
         """Fit the mixture to events (N, D), context (N, C) and weights (N,)."""
         rows = x.double(), context.double(), weights.double()
-        tried = [self.begin(rows) for _ in range(self.starts)]
+        tried = [self.started(rows) for _ in range(self.starts)]
         scores = [self.follow(mixture, rows, self.trial) for mixture in tried]
         mixture = tried[scores.index(max(scores))]
         self.follow(mixture, rows, self.iterations)
         self.generator.load_state_dict(mixture.state_dict())
 
-    def begin(self, rows: Rows) -> GaussianMixture:
+    def started(self, rows: Rows) -> GaussianMixture:
         """A mixture whose components are the rows nearest to centres far apart."""
         mixture = copy.deepcopy(self.generator).double()
         x, context, weights = rows
