@@ -24,7 +24,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "progress"]
 ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"],
          ["config", "folder", "contexts", "run", "mixture"], ["judging"],
-         ["fitting"], ["producing"], ["pipeline"], ["cli"], ["__main__"]]
+         ["fitting"], ["producing"], ["pipeline"], ["leaderboard"], ["cli"], ["__main__"]]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 

@@ -63,6 +63,11 @@ def run(toml: Toml, settings: Settings = [], out: Out = None, resume: Resume = F
     if dry_run:
         typer.echo(to_toml(config.model_dump()))
         return
+    if config.leaderboard is not None:
+        from calque.leaderboard import run_leaderboard
+
+        run_leaderboard(config, resume, quiet, typer.echo)
+        return
     from calque.pipeline import run_all
 
     run_all(config, resume, quiet, typer.echo)

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -36,6 +36,7 @@ class ReadConfig(Section):
     layout: str | None = None
     units: dict[str, str] | None = None
     drop_nonfinite: bool = False
+    flags: dict[str, str] | None = None
     workers: int | None = None
 
 
@@ -82,6 +83,7 @@ class FitConfig(Section):
     tensorboard: bool = False
     device: str = "cpu"
     threads: int = Field(default=0, ge=0)
+    teacher: FitConfig | str | None = None
 
 
 class JudgeConfig(Section):
@@ -114,6 +116,14 @@ class ProduceConfig(Section):
     precision: Literal["float32", "bf16"] = "float32"
 
 
+class LeaderboardConfig(Section):
+    """What to compare: entries with their own [fit] tables, each trained with every seed, judged in every part."""
+
+    seeds: list[int] = Field(default_factory=lambda: [0, 1, 2])
+    parts: dict[str, str] = Field(default_factory=dict)
+    kinds: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
 class CategoryConfig(Section):
     """What one category does in its own way; `where` comes on top of the common condition."""
 
@@ -137,6 +147,7 @@ class Config(Section):
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     produce: ProduceConfig = Field(default_factory=ProduceConfig)
     categories: dict[str, CategoryConfig] = Field(default_factory=dict)
+    leaderboard: LeaderboardConfig | None = None
 
     def category(self, name: str) -> Config:
         """The configuration of one category: the common one, overridden by its own tables."""
@@ -145,9 +156,7 @@ class Config(Section):
         where = [text for text in (self.read.where, own.pop("where", None)) if text]
         if where:
             base["read"]["where"] = " and ".join(f"({text})" for text in where)
-        kind = own.get("fit", {}).get("kind", self.fit.kind)
-        if kind != self.fit.kind:
-            base["fit"] = without_presets(base["fit"])
+        base["fit"] = for_category(base["fit"], own.get("fit", {}), name)
         if "steps" in own:
             own["prepare"] = {**own.get("prepare", {}), "steps": own.pop("steps")}
         base["out"] = str(Path(self.out) / name)
@@ -213,7 +222,16 @@ def build(raw: Mapping[str, Any], where: str) -> Config:
 def with_presets(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Put in what a kind of generator brings along; what the user sets wins."""
     fit = raw.get("fit", {})
-    return merge(raw, {"fit": merge(presets(fit.get("kind", "flow")), fit)}) if isinstance(fit, Mapping) else raw
+    return {**raw, "fit": complete(fit)} if isinstance(fit, Mapping) else raw
+
+
+def complete(fit: Mapping[str, Any]) -> dict[str, Any]:
+    """A [fit] table with its kind's presets; a teacher's has its own, and sees and uses what its student does."""
+    completed = merge(presets(fit.get("kind", "flow")), fit)
+    if isinstance(fit.get("teacher"), Mapping):
+        common = {key: fit[key] for key in ("weights", "device", "threads") if key in fit}
+        completed["teacher"] = complete({**common, **fit["teacher"]})
+    return completed
 
 
 def presets(kind: str) -> dict[str, Mapping[str, Any]]:
@@ -230,10 +248,24 @@ def without_presets(fit: Mapping[str, Any]) -> dict[str, Any]:
     return {**fit, **tables}
 
 
+def for_category(fit: Mapping[str, Any], own: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The common [fit] table as a category's own table finds it: no presets of another kind, its own teacher."""
+    changed = own.get("kind", fit["kind"]) != fit["kind"]
+    found = {**without_presets(fit), "teacher": None} if changed else dict(fit)
+    teacher = found["teacher"]
+    if isinstance(teacher, str):
+        found["teacher"] = str(Path(teacher) / name)
+    elif teacher:
+        theirs = own.get("teacher", {})
+        found["teacher"] = for_category(teacher, theirs if isinstance(theirs, Mapping) else {}, name)
+    return found
+
+
 def explain(section: type[Section], error: ValidationError, where: str) -> str:
     """The first complaint, in one line."""
     first = error.errors()[0]
-    names = [str(part) for part in first["loc"] if part not in ("str", "list[str]")]  # which of several types failed
+    types = ("str", "list[str]", "FitConfig")  # which of several types failed
+    names = [str(part) for part in first["loc"] if part not in types]
     if first["type"] == "extra_forbidden":
         fields = fields_at(section, names[:-1])
         place = f"in [{'.'.join(names[:-1])}] of {where}" if names[:-1] else f"in {where}"
@@ -245,7 +277,8 @@ def fields_at(section: type[Section], path: Sequence[str]) -> list[str]:
     """Known keys of a nested section; the name of a category stands for any."""
     for name in path:
         inner = section.model_fields[name].annotation if name in section.model_fields else section
-        section = inner if inspect.isclass(inner) and issubclass(inner, Section) else CategoryConfig
+        found = [part for part in (inner, *get_args(inner)) if inspect.isclass(part) and issubclass(part, Section)]
+        section = found[0] if found else CategoryConfig
     return list(section.model_fields)
 
 

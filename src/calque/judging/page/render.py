@@ -56,19 +56,23 @@ def render_page(
     Files are named without their folders, which are tooltips in the provenance.
     Equal arguments give equal pages.
     """
-    style, script = read("page.css"), read("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     found, sources = groups(report), (real.source, fake.source)
     beyond, judged = sum(group.beyond for group in found), sum(group.judged for group in found)
     return environment().get_template("page.html").render(
-        title=file_name(without_folders(title, *sources)), style=style, script=script,
-        policy=POLICY.format(script=digest), report=report,
+        **frame(file_name(without_folders(title, *sources))), report=report,
         verdict=report.verdict(), tiles=tiles(report, beyond, judged), groups=found, beyond=beyond, judged=judged,
         stands_out=STANDS_OUT, notes=[without_folders(note, *sources) for note in report.notes],
         corners=corners(report), samples=sizes(report, real, fake),
         sections=sections(plots, flags(report), {"pairs": left_out(len(real.features))}),
         sheets=list(sheets(provenance or {})),
     )
+
+
+def frame(title: str) -> dict[str, str]:
+    """What every page needs: title, style, script, and a policy that lets nothing else run."""
+    style, script = read("page.css"), read("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"title": title, "style": style, "script": script, "policy": POLICY.format(script=digest)}
 
 
 def sections(
