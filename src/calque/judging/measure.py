@@ -103,7 +103,7 @@ def normal_pull(pull: float, skew: float) -> float:
     if pull <= 0 or skew < SYMMETRIC:
         return pull
     shape = 4 / skew**2
-    alike = 3 * math.sqrt(shape) * ((1 + pull / math.sqrt(shape)) ** (1 / 3) - 1 + 1 / (9 * shape))
+    alike: float = 3 * math.sqrt(shape) * ((1 + pull / math.sqrt(shape)) ** (1 / 3) - 1 + 1 / (9 * shape))
     return min(pull, alike)
 
 

@@ -16,7 +16,7 @@ from calque.leaderboard.scores import Score
 
 @dataclass(frozen=True)
 class Number:
-    """Mean over seeds with its error, their spread over √n (one training knows only that of its judging rows)."""
+    """Mean over n seeds with its error: their spread over √n, or that of the judging rows where it is larger."""
 
     value: float
     error: float
@@ -26,8 +26,9 @@ class Number:
     def of(cls, values: Sequence[float], errors: Sequence[float], floors: Sequence[float]) -> Number:
         """Average trainings."""
         count = len(values)
-        error = float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else errors[0]
-        return cls(float(np.mean(values)), error, float(np.mean(floors)))
+        spread = float(np.std(values, ddof=1)) if count > 1 else 0.0  # a few seeds may agree by chance
+        return cls(float(np.mean(values)), max(spread, float(np.mean(errors))) / math.sqrt(count),
+                   float(np.mean(floors)))
 
     def __str__(self) -> str:
         return plus_minus(self.value, self.error)
@@ -35,7 +36,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Line:
-    """One entry: figures by "part auc_view", the worst AUC of them, copying, speed, and what it cost."""
+    """One entry: its AUCs by "part view", the worst of them, copying, speed, and what it cost."""
 
     name: str
     kind: str
@@ -78,10 +79,11 @@ def line(scores: Sequence[Score], rate: float) -> Line:
     if not good:
         return made
     names = [(part, name) for part, figures in good[0].parts.items() for name in figures]
-    averaged = {f"{part} {name}": averaged_over(good, part, name) for part, name in names}
-    copying = [figure for name, figure in averaged.items() if "copying" in name]
-    return replace(made, figures={name: figure for name, figure in averaged.items() if "copying" not in name},
-                   copying=max(copying, key=lambda figure: figure.value, default=made.copying),
+    averaged = {(part, name): averaged_over(good, part, name) for part, name in names}
+    copying = [figure for (_, name), figure in averaged.items() if name.startswith("copying")]
+    figures = {f"{part} {name.removeprefix('auc_')}": figure for (part, name), figure in averaged.items()
+               if name.startswith("auc")}
+    return replace(made, figures=figures, copying=max(copying, key=lambda figure: figure.value, default=made.copying),
                    seconds=float(np.mean([score.seconds for score in good])), parameters=good[0].parameters)
 
 
@@ -107,14 +109,14 @@ def columns(lines: Sequence[Line]) -> list[str]:
 def cells(one: Line, names: Sequence[str]) -> list[str]:
     """What a table says of an entry."""
     told = [str(one.figures[name]) if name in one.figures else "-" for name in names]
-    return [one.name, str(one.worst) if one.figures else one.failed, *told, str(one.copying),
-            f"{one.rate / 1e6:.3g}" if math.isfinite(one.rate) else "-",
-            f"{one.seconds:.0f}" if math.isfinite(one.seconds) else "-", str(one.seeds), "◆" if one.front else ""]
+    return [one.name, str(one.worst) if one.figures else one.failed,
+            f"{one.rate / 1e6:.3g}" if math.isfinite(one.rate) else "-", "◆" if one.front else "", *told,
+            str(one.copying), f"{one.seconds:.0f}" if math.isfinite(one.seconds) else "-", str(one.seeds)]
 
 
 def heads(names: Sequence[str]) -> list[str]:
     """Headings of that table."""
-    return ["", "worst AUC", *names, "copying", "M events/s", "fit [s]", "seeds", "front"]
+    return ["", "worst AUC", "M events/s", "front", *names, "copying", "fit [s]", "seeds"]
 
 
 def table(lines: Sequence[Line]) -> str:
