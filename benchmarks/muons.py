@@ -27,7 +27,7 @@ from calque.preparing import JUDGE, TRAIN, VALIDATE
 from calque.recipes import find_recipe
 from calque.table import Table
 
-RECIPES = ("muons-gan", "muons-gan-best", "muons-vae", "muons-vae-best", "muons-fast", "muons-flow")
+RECIPES = ("muons-gan", "muons-gan-best", "muons-vae", "muons-vae-best", "muons-fast", "muons-flow", "muons-student")
 AXES = ("on_axis", "off_axis")
 COLUMNS = '["px", "py", "pz", "x", "y", "z"]'
 

@@ -53,6 +53,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "flow": {"kind": "flow", "model": {"hidden": [16]}},
     "coupling flow": {"kind": "flow", "model": {"hidden": [16], "passes": 2}, "objective": {"input_blur": 0.01}},
     "mixture": {"kind": "mixture", "model": {"components": 5}},
+    "student": {"kind": "student", "model": {"latent": 5}, "objective": {"pairs": 64}},
     "flow matching": {"kind": "flow-matching", "model": {"nodes": 16}},
     "flow matching in one step": {"kind": "flow-matching", "model": {"layers": 1, "solver": "euler", "passes": 1}},
 }
@@ -69,7 +70,12 @@ def objective_of(data: Data, name: str) -> tuple[Objective, Loop]:
     torch.manual_seed(0)
     config = build({"fit": {"batch": 64, **CATALOGUE[name]}}, "the catalogue")
     objective = build_objective(config, build_generator(config, data.preparation.layout, data.context.size))
-    return objective, Loop(objective, Batches(*data.encode(TRAIN), 64, torch.device("cpu")), config.fit, 0)
+    loop = Loop(objective, Batches(*data.encode(TRAIN), 64, torch.device("cpu")), config.fit, 0)
+    if objective.taught:
+        teacher = build_generator(config, data.preparation.layout, data.context.size)
+        objective.learn_from(teacher, torch.device("cpu"))
+    objective.begin(loop.batches.draw)
+    return objective, loop
 
 
 def state(objective: Objective, player: str, own: bool) -> list[torch.Tensor]:

@@ -55,6 +55,10 @@ KINDS: dict[str, Kind] = {
                  density=True, passes="one per column and transform"),
     "mixture": Kind("mixture of Gaussians, full covariances: the baseline", "Dempster, Laird & Rubin 1977",
                     "mixture", "expectation", density=True),
+    "student": Kind("one pass, taught noise by noise by a trained generator (fit.teacher)", "arXiv:2101.02388", "dense",
+                    "distillation", {"layers": 2, "base": 32, "shape": "flat", "norm": "none", "dropout": 0.0,
+                                     "activation": "relu", "skip": True},
+                    optimiser={"rate": 5e-3, "beta2": 0.99, "schedule": "cosine"}),
     "flow-matching": Kind("velocity from noise to events, independent coupling", "arXiv:2210.02747", "flow-matching",
                           "matching", optimiser={"rate": 5e-3, "schedule": "cosine"}, passes="fit.model.passes, 8"),
 }

@@ -23,12 +23,14 @@ from calque.errors import CalqueError, ConfigError, FileError
 from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
+from calque.fitting.distillation import Distillation
 from calque.fitting.expectation import Expectation
 from calque.fitting.history import Board, History, until
 from calque.fitting.likelihood import Likelihood
 from calque.fitting.loop import Loop
 from calque.fitting.matching import Matching
 from calque.fitting.objective import Objective
+from calque.fitting.teacher import Teacher, credentials, described, find_teacher, for_student
 from calque.fitting.variational import Variational
 from calque.fitting.watch import Watch
 from calque.folder import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, read_history
@@ -41,7 +43,7 @@ from calque.seeds import derive
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial, "variational": Variational, "likelihood": Likelihood, "expectation": Expectation,
-    "matching": Matching,
+    "matching": Matching, "distillation": Distillation,
 }
 
 
@@ -55,6 +57,7 @@ def fit(
     *,
     out: str | Path | None = None,
     config: Config | None = None,
+    teacher: Teacher | None = None,
     resume: bool = False,
     quiet: bool = False,
     inputs: Sequence[Mapping[str, Any]] = (),
@@ -63,19 +66,28 @@ def fit(
     """Train a generator on prepared rows and return the run; with `out` it is kept in a folder.
 
     `settings` are those of the TOML's [fit] table: `fit(data, "gan", steps=1000, optimiser={"rate": 1e-4})`.
+    `teacher` is what a student learns from: a run, the folder of one, or the settings to train it with first.
     With `resume` a training that was stopped or killed goes on and ends with the same weights. `inputs` are the
     fingerprints of the files the rows came from, for the provenance.
     Raises ConfigError, DataError, FileError, DivergedError, StoppedError.
     """
-    config = settle(data, kind, out, config, settings)
+    own = {} if teacher is None else {"teacher": described(teacher)}
+    config = settle(data, kind, out, config, {**settings, **own})
     folder = Path(out) if out is not None else None
     device = choose_device(config.fit.device)
     with threads(config.fit.threads), torch.random.fork_rng(devices=[]):
+        taught = OBJECTIVES[find_kind(config.fit.kind).objective].taught
+        tutor = find_teacher(config, taught, teacher, data, lambda wanted: fit(
+            data, config=wanted, out=wanted.out if folder else None, resume=resume, quiet=quiet, inputs=inputs))
+        config = for_student(config, tutor) if tutor else config
         torch.manual_seed(derive(config.seed, "initial weights"))
         generator = build_generator(config, data.preparation.layout, data.context.size)
         objective = build_objective(config, generator).to(device)
         run = new_run(config, data, generator)
         run.provenance["inputs"] = list(inputs)
+        if tutor:
+            objective.learn_from(tutor.generator, device)
+            run.provenance["teacher"] = credentials(tutor)
         train(run, objective, data, folder, device, resume, quiet)
     if folder is not None:
         run.save(folder)
@@ -162,6 +174,8 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
     watch = Watch(run, data, config)
     claim(run, folder, resume)  # only now: what cannot be trained leaves no folder behind
     begun, entries = time.monotonic(), []
+    torch.manual_seed(derive(run.config.seed, "begin"))
+    objective.begin(loop.batches.draw)
     checkpoint = folder / CHECKPOINT if folder else None
     if resume and checkpoint and checkpoint.exists():
         counters, watch.best = load_checkpoint(checkpoint, loop)

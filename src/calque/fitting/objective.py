@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from calque.models import Generator
@@ -34,11 +36,12 @@ class Objective(nn.Module):
 
     `turns` lists the players of one step in order; `players` maps each to the parameters that its turn moves.
     An objective without turns and players is solved, in the one step of its fit. `signed` ones honour
-    `Batch.weight`; the others are refused a sample with negative weights.
+    `Batch.weight`; the others are refused a sample with negative weights. `taught` ones learn from a teacher.
     """
 
     turns: tuple[str, ...] = ("generator",)
     signed: bool = False
+    taught: bool = False
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -52,6 +55,13 @@ class Objective(nn.Module):
     def noise(self, player: str) -> dict[str, int]:
         """Standard normals per event that the player's loss consumes, by name."""
         return {}
+
+    def learn_from(self, teacher: Generator, device: torch.device) -> None:
+        """Take a trained generator to learn from, where the objective is `taught`."""
+        raise NotImplementedError
+
+    def begin(self, draw: Callable[[dict[str, int]], Batch]) -> None:
+        """What is made before the steps, a resumed fit's too; `draw` gives a batch with the normals asked for."""
 
     def loss(self, player: str, batch: Batch, step: int) -> Tensor:
         """The scalar that the player's turn lowers."""
