@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from calque.fitting.fit import threads
 from calque.run import BLOCK, Run
+from calque.threads import threads
 
 ROUNDS = 5
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -153,17 +152,6 @@ class Preparation(nn.Module):
 
 
 BLOCK = 50_000
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute without help: threads that wait for each other on a busy machine cost more than such steps do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def follow(names: dict[str, None], step: Step) -> dict[str, None]:

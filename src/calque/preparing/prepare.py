@@ -13,9 +13,10 @@ from torch import Tensor
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.preparing.context import Context
-from calque.preparing.preparation import BLOCK, Preparation, one_thread
+from calque.preparing.preparation import BLOCK, Preparation
 from calque.seeds import numpy_stream
 from calque.table import Array, Table
+from calque.threads import threads
 
 TRAIN, VALIDATE, JUDGE = 0, 1, 2
 LOOKED_AT = 500_000  # training rows that statistics are taken from: a mean is known to 0.0014 standard deviations
@@ -48,7 +49,7 @@ class Data:
         rows, noise, at = int((self.part == part).sum()), numpy_stream(self.seed, "dequantise", part), 0
         x = torch.empty(rows, self.preparation.layout.size)
         context, weights = torch.empty(rows, self.context.size), torch.empty(rows, dtype=torch.float64)
-        with one_thread():
+        with threads(1):
             for table in self.blocks(part):
                 place = slice(at, at := at + len(table))
                 x[place], _ = self.preparation.encode(table, noise)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from calque.judging.classifying.inputs import Inputs, Ranked, Standardised
 from calque.seeds import numpy_stream, torch_stream
+from calque.threads import threads
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +56,7 @@ class Network:
         held = validation(labels, self.seed)
         self.map = self.design.inputs.of(values[~held], sample_weight[~held])
         # a caller that draws may have turned gradients off
-        with one_thread(), torch.inference_mode(False), torch.enable_grad():
+        with threads(1), torch.inference_mode(False), torch.enable_grad():
             rows = Rows.of(self.map(values), labels, sample_weight)
             self.net = layers([rows.inputs.shape[1], *self.design.hidden, 1], self.seed)
             optimise(self.net, rows.part(~held), rows.part(held), self.design, self.seed)
@@ -68,7 +67,7 @@ class Network:
         import torch
 
         inputs = torch.from_numpy(self.map(values)).float()
-        with one_thread(), torch.no_grad():
+        with threads(1), torch.no_grad():
             logits = torch.cat([self.net(part)[:, 0] for part in torch.split(inputs, 10 * BATCH)])
         real = np.asarray(torch.sigmoid(logits.double()).numpy())
         return np.stack([1 - real, real], axis=1)
@@ -98,19 +97,6 @@ class Rows:
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         return binary_cross_entropy_with_logits(net(self.inputs)[:, 0], self.labels, self.weights)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch to one thread for a while: batches are too small to share, and bits must not depend on cores."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def validation(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
