@@ -19,9 +19,9 @@ class Estimate:
 
     `measure` is what was measured, `of` the column or view in which. `error` and `floor_error` are one standard
     deviation; a floor or an error that was not estimated is NaN. `error` says how well the value is known,
-    `null_error` and `null_skew`, where they are known, how the measure scatters where both samples agree. `how` says in words
-    where value, error and floor come from, `worse` which way is bad ("away": both, from the floor); `details`
-    holds plain numbers and strings.
+    `null_error` and `null_skew`, where they are known, how the measure scatters where both samples agree. `how` says
+    in words where value, error and floor come from, `worse` which way is bad ("away": both, from the floor);
+    `details` holds plain numbers and strings.
 
     >>> estimate = Estimate("auc", "raw", 0.75, 0.03, 0.5, 0.04, how="bootstrap")
     >>> estimate.name, estimate.excess
