@@ -26,10 +26,12 @@ from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
 from calque.fitting.distillation import Distillation
 from calque.fitting.expectation import Expectation
 from calque.fitting.history import Board, History, until
+from calque.fitting.informative import Informative
 from calque.fitting.likelihood import Likelihood
 from calque.fitting.loop import Loop
 from calque.fitting.matching import Matching
 from calque.fitting.objective import Objective
+from calque.fitting.quantising import Quantising
 from calque.fitting.teacher import Teacher, credentials, described, find_teacher, for_student
 from calque.fitting.variational import Variational
 from calque.fitting.watch import Watch
@@ -42,7 +44,8 @@ from calque.run import Run, build_generator, new_run
 from calque.seeds import derive
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    "adversarial": Adversarial, "variational": Variational, "likelihood": Likelihood, "expectation": Expectation,
+    "adversarial": Adversarial, "variational": Variational, "informative": Informative, "quantising": Quantising,
+    "likelihood": Likelihood, "expectation": Expectation,
     "matching": Matching, "distillation": Distillation,
 }
 

@@ -8,11 +8,12 @@ from calque.models.flow import SplineFlow
 from calque.models.generator import Generator
 from calque.models.matching import FlowMatching
 from calque.models.mixture import GaussianMixture
+from calque.models.quantised import QuantisedAutoencoder
 
 GENERATORS: dict[str, type[Generator]] = {
-    "dense": DenseGenerator, "autoencoder": Autoencoder, "spline-flow": SplineFlow,
+    "dense": DenseGenerator, "autoencoder": Autoencoder, "quantised": QuantisedAutoencoder, "spline-flow": SplineFlow,
     "mixture": GaussianMixture, "flow-matching": FlowMatching,
 }
 
 __all__ = ["GENERATORS", "Autoencoder", "Critic", "DenseGenerator", "FlowMatching", "GaussianMixture", "Generator",
-           "SplineFlow"]
+           "QuantisedAutoencoder", "SplineFlow"]

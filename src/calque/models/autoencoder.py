@@ -1,53 +1,63 @@
-"""The 2018 note's variational autoencoder."""
+"""Variational autoencoders: an encoder, a prior and a likelihood, chosen independently."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from calque.errors import ConfigError
+from calque.models.decoders import DECODERS
 from calque.models.generator import Generator, beside
-from calque.models.network import Norm, dense
+from calque.models.network import Norm, choose, dense, kept
+from calque.models.priors import PRIORS
 from calque.table import Layout
-
-Likelihood = Literal["bernoulli", "gaussian"]
 
 
 class Autoencoder(Generator):
     """Encoder to a normal latent vector and decoder back (Kingma & Welling 2013, arXiv:1312.6114; Marshall 2018).
 
-    With the note's `bernoulli` likelihood the decoder's mean is drawn, for columns in [0, 1]; with `gaussian`
-    the decoder has a learnt width per column, and drawing adds that noise, for columns on the real line.
+    `prior`: `normal`, a learnt `flow`, or a `chain` with its least `rate` in nats. `likelihood`: the note's
+    `bernoulli` for columns in [0, 1], whose mean is drawn; `gaussian` with a `width` for all columns or a learnt one
+    for each; `autoregressive` with a `window` of earlier columns. Raises ConfigError for a setting that the choice
+    does not have.
     """
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 4, encoder_layers: int = 3,
-                 encoder_nodes: int = 100, decoder_layers: int = 3, decoder_nodes: int = 100,
-                 likelihood: Likelihood = "gaussian", activation: str = "relu", norm: Norm = "none",
-                 dropout: float = 0.0, momentum: float = 0.9) -> None:
+                 encoder_nodes: int = 100, decoder_layers: int = 3, decoder_nodes: int = 100, prior: str = "normal",
+                 rate: float | None = None, likelihood: str = "gaussian", width: float | None = None,
+                 window: int | None = None, activation: str = "relu", norm: Norm = "none", dropout: float = 0.0,
+                 momentum: float | None = None) -> None:
         super().__init__(layout, context)
-        self.latent, self.likelihood = latent, likelihood
-        self.noise = latent + (self.size if likelihood == "gaussian" else 0)
-        self.reach = (0.0, 1.0) if likelihood == "bernoulli" else self.reach
-        self.encoder = dense(self.size + context, [encoder_nodes] * encoder_layers, 2 * latent,
-                             activation=activation, norm=norm, dropout=dropout, momentum=momentum)
-        self.decoder = dense(latent + context, [decoder_nodes] * decoder_layers, self.size,
-                             activation=activation, norm=norm, dropout=dropout, momentum=momentum)
-        self.log_width = nn.Parameter(torch.zeros(self.size)) if likelihood == "gaussian" else None
+        network: dict[str, Any] = {"activation": activation, "norm": norm, "dropout": dropout,
+                                   "momentum": kept(momentum, norm)}
+        self.latent = latent
+        self.encoder = dense(self.size + context, [encoder_nodes] * encoder_layers, 2 * latent, **network)
+        self.prior = make_part("prior", prior, PRIORS, {"rate": rate}, latent, context)
+        self.decoder = make_part("likelihood", likelihood, DECODERS, {"width": width, "window": window}, self.size,
+                                 latent + context, [decoder_nodes] * decoder_layers, **network)
+        self.noise, self.reach = latent + self.decoder.noise, self.decoder.reach
 
     def encode(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Events → mean and log variance of the latent normal, each (B, latent)."""
         mean, log_variance = self.encoder(beside(x, context)).chunk(2, dim=1)
         return mean, log_variance
 
-    def decode(self, latent: Tensor, context: Tensor) -> Tensor:
-        """Latent → logits (bernoulli) or means (gaussian), (B, D)."""
-        decoded: Tensor = self.decoder(beside(latent, context))
-        return decoded
-
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, noise) and (B, C) → (B, D)."""
-        decoded = self.decode(noise[:, : self.latent], context)
-        if self.log_width is None:
-            return torch.sigmoid(decoded)
-        return decoded + self.log_width.exp() * noise[:, self.latent :]
+        latent = self.prior.sample(noise[:, : self.latent], context)
+        events: Tensor = self.decoder.sample(noise[:, self.latent :], beside(latent, context))
+        return events
+
+
+def make_part(what: str, name: str, table: dict[str, Any], settings: dict[str, Any], *sizes: Any,
+              **network: Any) -> Any:
+    """A part by its name, with the settings that are given; raises ConfigError for one that it would ignore."""
+    part = choose(what, name, table)
+    given = {key: value for key, value in settings.items() if value is not None}
+    for key, value in given.items():
+        if key not in part.settings:
+            able = ", ".join(repr(other) for other in table if key in table[other].settings)
+            raise ConfigError(f"fit.model.{key} = {value!r} would be ignored: the {what} {name!r} has none, {able} has "
+                              f"one; leave it out")
+    return part(*sizes, **given, **network)
