@@ -19,7 +19,7 @@ from torch import Tensor
 from calque import __version__
 from calque.config import Config, checked, load_config, merge, to_toml
 from calque.config import build as build_config
-from calque.errors import CalqueError, ConfigError, FileError
+from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
@@ -36,12 +36,13 @@ from calque.fitting.teacher import Teacher, credentials, described, find_teacher
 from calque.fitting.variational import Variational
 from calque.fitting.watch import Watch
 from calque.folder import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, read_history
-from calque.kinds import find_kind
+from calque.kinds import KINDS, find_kind
 from calque.models import Generator
 from calque.preparing import TRAIN, Data
 from calque.progress import progress
 from calque.run import Run, build_generator, new_run
 from calque.seeds import derive
+from calque.threads import threads
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial, "variational": Variational, "informative": Informative, "quantising": Quantising,
@@ -126,6 +127,16 @@ def check_reach(generator: Generator, x: Tensor) -> None:
                           "choose fit.model.output = \"linear\" (gan), fit.model.likelihood = \"gaussian\" (vae)")
 
 
+def check_signs(objective: Objective, weights: Tensor, kind: str) -> None:
+    """Raise DataError where an objective cannot subtract the rows that have negative weights."""
+    negative = int((weights < 0).sum())
+    if negative and not objective.signed:
+        able = ", ".join(name for name, other in KINDS.items() if OBJECTIVES[other.objective].signed)
+        why = f" ({objective.unsound})" if objective.unsound else ""
+        raise DataError(f"{negative} of {len(weights)} training weights are negative, which kind {kind!r} cannot "
+                        f"subtract{why}; these can: {able}; fit.weights = \"column\" learns the weights")
+
+
 def choose_device(name: str) -> torch.device:
     """A device by name; `auto` takes a GPU where there is one."""
     if name == "auto":
@@ -136,17 +147,6 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"no device {name!r} here ({str(error).splitlines()[0]}); use cpu or auto") from error
     return device
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Use this many threads within; 0 leaves it as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def claim(run: Run, folder: Path | None, resume: bool) -> None:
@@ -173,6 +173,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
     objective.train()
     x, context, weights = data.encode(TRAIN)
     check_reach(run.generator, x)
+    check_signs(objective, weights, config.kind)
     loop = Loop(objective, Batches(x, context, weights, config.batch, device), config, run.config.seed)
     watch = Watch(run, data, config)
     claim(run, folder, resume)  # only now: what cannot be trained leaves no folder behind

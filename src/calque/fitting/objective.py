@@ -36,11 +36,13 @@ class Objective(nn.Module):
 
     `turns` lists the players of one step in order; `players` maps each to the parameters that its turn moves.
     An objective without turns and players is solved, in the one step of its fit. `signed` ones honour
-    `Batch.weight`; the others are refused a sample with negative weights. `taught` ones learn from a teacher.
+    `Batch.weight`; the others are refused a sample with negative weights, for the reason
+    `unsound`. `taught` ones learn from a teacher.
     """
 
     turns: tuple[str, ...] = ("generator",)
     signed: bool = False
+    unsound: str = ""
     taught: bool = False
 
     def __init__(self, generator: Generator) -> None:
