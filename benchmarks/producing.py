@@ -25,7 +25,7 @@ from calque.fitting import fit
 from calque.mixture import Mixture, load
 from calque.pipeline import load_data
 from calque.producing import produce
-from calque.producing.plan import pieces
+from calque.producing.plan import Stream
 from calque.producing.produce import drawn
 from calque.reading import Sink
 from calque.recipes import find_recipe
@@ -53,7 +53,8 @@ def sample(run: Run, n: int, workers: int, precision: str) -> list[Table]:
     """Draw as `produce` does, and keep a few blocks."""
     mixture = Mixture((run,))
     kept: list[Table] = []
-    for table in drawn(mixture, pieces(mixture, n, 0, BLOCK, 0, False), 0, BLOCK, workers, precision):
+    stream = Stream(mixture)
+    for table in drawn(stream.draw, stream.pieces(n, 0), workers, precision):
         kept = (kept or [table])
     return kept
 

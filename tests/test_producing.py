@@ -28,8 +28,8 @@ from calque.fitting import StoppedError, fit
 from calque.mixture import Mixture
 from calque.preparing import prepare
 from calque.producing import Production, produce
-from calque.producing.plan import Piece, count, cut, pieces
-from calque.reading import Sink, read
+from calque.producing.plan import Piece, Stream, count, cut, skip
+from calque.reading import Sink, read, write
 from calque.run import Run
 from calque.table import Table
 
@@ -149,13 +149,13 @@ def test_blocks_cover_what_is_asked_for() -> None:
                   range(piece.index * BLOCK + piece.start, piece.index * BLOCK + piece.stop)]
         assert events == list(range(first, first + rows))
         for skipped in range(0, rows, 37):
-            left = [event for piece in producing.skip(iter(found), skipped) for event in
+            left = [event for piece in skip(iter(found), skipped) for event in
                     range(piece.index * BLOCK + piece.start, piece.index * BLOCK + piece.stop)]
             assert left == events[skipped:]
 
 
 def test_in_order_every_run_gives_its_own_stream(mixture: Mixture) -> None:
-    found = list(pieces(mixture, 1000, 130, BLOCK, 0, in_order=True))
+    found = list(Stream(mixture, 0, BLOCK).pieces(1000, 130, in_order=True))
     assert sum(piece.stop - piece.start for piece in found) == 1000
     assert [piece.lane for piece in found] == sorted(piece.lane for piece in found)
     for before, after in pairwise(found):
@@ -169,17 +169,17 @@ def test_blocks_are_drawn_ahead_but_not_far(run: Run) -> None:
     threads = threading.active_count()
 
     class Counted(Mixture):
-        def block(self, seed: int, index: int, rows: int = BLOCK, keep: int | None = None) -> Table:
+        def block(self, seed: int, index: int, *settings: Any, **more: Any) -> Table:
             begun.append(index)
-            return super().block(seed, index, rows, keep)
+            return super().block(seed, index, *settings, **more)
 
-    source, workers = Counted((run,)), 2
-    tables = producing.drawn(source, pieces(source, 40 * BLOCK, 0, BLOCK, 0, False), 0, BLOCK, workers, "float32")
+    stream, workers = Stream(Counted((run,)), 0, BLOCK), 2
+    tables = producing.drawn(stream.draw, stream.pieces(40 * BLOCK, 0), workers, "float32")
     for taken in range(1, 8):
         next(tables)
         wait_until(lambda seen=taken: len(begun) >= seen + 3 * workers)
         assert len(begun) == taken + 3 * workers, "as many as fit, no more"
-    tables.close()  # type: ignore[attr-defined]
+    tables.close()
     assert threading.active_count() == threads
 
 
@@ -190,6 +190,97 @@ def wait_until(happened: Any) -> None:
             return
         time.sleep(0.005)
     raise TimeoutError
+
+
+def test_contexts_are_fixed_for_all(mixture: Mixture, tmp_path: Path) -> None:
+    """Their noise is that of the same events with other contexts; each run is given them."""
+    table = make(mixture, 500, tmp_path / "a.npz", context={"id": 13})
+    assert set(table["id"]) == {13}
+    assert table["id"].dtype == np.int32
+    assert (table["z"] < -50).mean() == pytest.approx(0.75, abs=0.1)
+    assert same(make(mixture, 130, tmp_path / "b.npz", context={"id": 13}, workers=1), table.rows(slice(130)))
+    ordered = make(mixture, 500, tmp_path / "c.npz", context={"id": 13}, order="sorted")
+    assert set(ordered["id"]) == {13}
+    drawn = mixture.sample(500, context={"id": 13})
+    assert set(drawn["id"]) == {13}
+
+
+def test_contexts_come_row_by_row_from_a_table_or_a_file(run: Run, tmp_path: Path) -> None:
+    stream = np.random.default_rng(0)
+    rows = Table.of({"id": stream.choice([-13, 13], 250), "other": np.zeros(250)})
+    write(rows, tmp_path / "rows.root")
+    once = tmp_path / "once.npz"
+    made = produce(run, context=rows, out=once, block=BLOCK, quiet=True)
+    assert made.rows == 250, "one event a row, and no Poisson number"
+    assert np.array_equal(read(once)["id"], rows["id"])
+    thrice = make(run, 750, tmp_path / "thrice.npz", context=tmp_path / "rows.root", exact=False)
+    assert np.array_equal(thrice["id"], np.repeat(rows["id"], 3))
+    at = made.next_event
+    later = produce(run, context=str(tmp_path / "rows.root"), out=once, block=BLOCK, quiet=True, first_event=at)
+    assert later.next_event == 500
+    assert np.array_equal(read(once)["id"], rows["id"]), "the same rows, other events"
+    assert not np.isin(read(once)["px"], thrice["px"][:250]).any()
+
+
+def test_a_mixture_follows_how_often_its_runs_have_a_context(muons: Table, tmp_path: Path) -> None:
+    """One run knows both charges, the other one only, and is three times as frequent."""
+    moved = muons.rows(muons["id"] == 13)
+    moved = moved.with_columns({"z": moved["z"] - 100})
+    both = Mixture((replace(small_fit(muons, None, steps=0), rate=1.0),
+                    replace(small_fit(moved, None, steps=0), rate=3.0)))
+    share = both.runs[0].contexts
+    assert share is not None
+    half = share.weights[share["id"] == 13].sum() / share.weights.sum()
+    ids = Table.of({"id": np.tile([-13, 13], 3000)})
+    table = make(both, 6000, tmp_path / "a.npz", context=ids, block=1000)
+    first = table["z"] > -50
+    assert first[table["id"] == -13].all(), "the other was never trained on it"
+    assert first[table["id"] == 13].mean() == pytest.approx(half / (half + 3), abs=0.03)
+    assert set(make(both, 500, tmp_path / "b.npz", context={"id": -13}, order="sorted")["z"] > -50) == {True}
+    with pytest.raises(DataError, match="context id = 11 was not trained on by any of the 2 runs"):
+        produce(both, 10, out=tmp_path / "c.npz", context={"id": 11}, quiet=True)
+
+
+def test_a_context_beyond_the_training_is_drawn_with_a_warning(muons: Table, tmp_path: Path) -> None:
+    data = prepare(muons, steps=["standardise *"], context=["pz"], seed=1)
+    run = fit(data, "flow", quiet=True, steps=0, model={"transforms": 1, "hidden": [4]})
+    with pytest.warns(UserWarning, match=r"context pz = 1e\+06 is beyond what was trained on, 10.* to .*; what is "):
+        table = make(run, 20, tmp_path / "a.npz", context={"pz": 1e6})
+    assert set(table["pz"]) == {1e6}
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"context": {"charge": 1}}, "no context 'id' given; nearest: charge"),
+    ({"context": {"id": 13, "pz": 5}}, "no context 'pz' that this run was trained with; nearest: id"),
+    ({"context": {"id": 11}}, r"context id = 11 was not trained on"),
+    ({"context": {"id": 13.5}}, "context id = 13.5 is not of type int32, as in training"),
+    ({"context": {"id": np.nan}}, "context id = nan is no number"),
+    ({"context": Table.of({"pdg": [13, 13]})}, "no context 'id' given; nearest: pdg"),
+    ({"context": "nowhere.root"}, "no file 'nowhere.root'"),
+    ({"context": Table.of({"id": [13] * 40})}, "n = 100 events for 40 rows of contexts: give a multiple"),
+    ({"context": Table.of({"id": [13] * 50}), "where": "pz > 1"}, "give either where or a table of contexts"),
+    ({"where": "pzz > 1"}, "no column 'pzz' for the condition 'pzz > 1' among what is drawn; nearest: pz"),
+    ({"where": "pz + 1"}, "not true or false for each row"),
+    ({"where": "pz > 1", "order": "sorted"}, "order = sorted needs the runs' shares"),
+    ({"where": "id == 12"}, "no context that was trained on satisfies 'id == 12'"),
+    ({"n": None}, r"how many events\? give n"),
+])
+def test_contexts_and_regions_that_mean_nothing_are_one_clear_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CalqueError, match=message) as caught:
+        produce(run, **{"n": 100, "out": "a.npz", "quiet": True, **settings})
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_of_different_contexts_are_not_given_any(run: Run, muons: Table, tmp_path: Path) -> None:
+    plain = fit(prepare(muons, seed=1), "flow", quiet=True, steps=0, model={"transforms": 1, "hidden": [4]})
+    with pytest.raises(DataError, match="trained with different contexts: id and none; draw from one"):
+        produce([run, plain], 10, out=tmp_path / "a.npz", context={"id": 13}, quiet=True)
+    with pytest.raises(ConfigError, match="trained without any"):
+        produce(plain, 10, out=tmp_path / "a.npz", context=Table.of({"id": [13]}), quiet=True)
 
 
 def test_bf16_draws_nearly_the_same(muons: Table, tmp_path: Path) -> None:
@@ -442,8 +533,10 @@ def test_runs_that_do_not_fit_together_are_refused(run: Run, muons: Table, tmp_p
 def test_a_production_tells_what_it_did(run: Run, tmp_path: Path) -> None:
     text = str(Production(tmp_path / "a.root", 1000, 400, 0.5, 1000))
     assert text.startswith(f"1000 events in {tmp_path / 'a.root'}, 600 of them from the part before; 0.5 s, 0.00 M")
-    table = Piece(-1, 0, 3, 8).draw(Mixture((run,)), 0, 20)
-    assert same(table, Piece(-1, 0, 0, 20).draw(Mixture((run,)), 0, 20).rows(slice(3, 8)))
+    assert ", 30.000% of 4000 drawn; " in str(Production(tmp_path / "a.root", 1200, 1200, 0.5, 4000, 4000))
+    stream = Stream(Mixture((run,)), 0, 20)
+    table = stream.draw(Piece(-1, 0, 3, 8))
+    assert same(table, stream.draw(Piece(-1, 0, 0, 20)).rows(slice(3, 8)))
     with pytest.raises(DataError, match="no column 'qx'"):
         table["qx"]
     assert torch.get_num_threads() == 1

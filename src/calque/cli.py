@@ -142,8 +142,11 @@ def compare(
 @app.command()
 def produce(
     runs: Annotated[list[Path], typer.Argument(help="run folders, mixed by their rates")],
-    n: Annotated[float, typer.Option("-n", help="expected number of events")],
     out: Annotated[Path, typer.Option("--out", "-o", help="file to write; its suffix is the format")],
+    n: Annotated[float | None, typer.Option("-n", help="expected number of events; one per row of --contexts")] = None,
+    context: Annotated[list[str], typer.Option("--context", help="fix a context: --context id=13")] = [],  # noqa: B006
+    contexts: Annotated[str | None, typer.Option(help="a file of contexts: n / rows events for each row")] = None,
+    where: Annotated[str | None, typer.Option(help="a region, until n events lie in it: pz > 100")] = None,
     seed: Annotated[int, typer.Option(help="which events")] = 0,
     first_event: Annotated[int, typer.Option(help="go on after an earlier production of this seed")] = 0,
     exact: Annotated[bool, typer.Option("--exact", help="exactly n events, not a Poisson number")] = False,
@@ -158,10 +161,12 @@ def produce(
 ) -> None:
     """Draw events into a file."""
     from calque.producing import produce as produce_events
+    from calque.producing.sources import chosen
 
     typer.echo(produce_events(
-        list(runs), n, out=out, seed=seed, first_event=first_event, exact=exact, order=order, tree=tree,  # type: ignore[arg-type]
-        compression=compression, layout=layout, workers=workers, precision=precision, resume=resume, quiet=quiet,  # type: ignore[arg-type]
+        list(runs), n, out=out, context=chosen(context, contexts), where=where, seed=seed, first_event=first_event,
+        exact=exact, order=order, tree=tree, compression=compression, layout=layout, workers=workers,  # type: ignore[arg-type]
+        precision=precision, resume=resume, quiet=quiet,  # type: ignore[arg-type]
     ))
 
 

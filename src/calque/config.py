@@ -107,6 +107,8 @@ class ProduceConfig(Section):
     n: int = Field(default=0, ge=0)
     out: str = "fast.root"
     tree: str | None = None
+    context: dict[str, float] = Field(default_factory=dict)
+    where: str | None = None
     order: Literal["shuffled", "sorted"] = "shuffled"
     exact: bool = False
     compression: str = "lz4"

@@ -66,6 +66,17 @@ def draw_contexts(own: Table, rows: int, keep: int | None, seed: int, *counters:
     return own.rows(np.searchsorted(reached, uniform * reached[-1], side="right"))
 
 
+def shares_of(context: Context, own: Table | None, given: Table) -> Array:
+    """Weighted shares (N,) that a sample's own contexts have of given classes; numbers count nothing."""
+    names = [condition.name for condition in context.conditions if condition.levels]
+    if own is None or not names:
+        return np.ones(len(given))
+    classes, which = np.unique(np.stack([given[name] for name in names], 1), axis=0, return_inverse=True)
+    found = [own.weights[np.all([own[name] == one for name, one in zip(names, values, strict=True)], axis=0)].sum()
+             for values in classes]
+    return np.asarray(np.array(found)[which.ravel()] / own.weights.sum())
+
+
 def own_contexts(data: Data) -> Table | None:
     """The training rows' weighted contexts, equal ones put together; raises DataError for negative sums."""
     if not data.context.names:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from calque.contexts import Fixed, Given, shares_of
+from calque.errors import DataError
 from calque.folder import read_config
 from calque.run import BLOCK, Run, blocks, load_run
 from calque.seeds import numpy_stream
@@ -31,21 +33,58 @@ class Mixture:
         """Units of what is drawn."""
         return self.runs[0].preparation.units
 
-    def block(self, seed: int, index: int, rows: int = BLOCK, keep: int | None = None) -> Table:
-        """Draw block `index`: each event's category by the rates, shuffled; see `Run.block`."""
+    def block(self, seed: int, index: int, rows: int = BLOCK, keep: int | None = None,
+              given: Table | None = None) -> Table:
+        """Draw block `index`: each event's category by the rates, shuffled; see `Run.block`.
+
+        `given` are the contexts of all its rows: categories then follow how often each has such events.
+        """
         if len(self.runs) == 1:
-            return self.runs[0].block(seed, index, rows, keep=keep)
-        category = numpy_stream(seed, "categories", index).choice(len(self.runs), rows, p=self.rates)
+            return self.runs[0].block(seed, index, rows, None if given is None else given.rows(slice(keep)), keep=keep)
+        stream = numpy_stream(seed, "categories", index)
+        category = (stream.choice(len(self.runs), rows, p=self.rates) if given is None
+                    else (self.shares(given).cumsum(1)[:, :-1] < stream.random(rows)[:, None]).sum(1))
         kept = category[:keep]
-        parts = [run.block(seed, index, int((category == lane).sum()), lane=lane, keep=int((kept == lane).sum()))
+        parts = [run.block(seed, index, int((category == lane).sum()), lane=lane, keep=int((kept == lane).sum()),
+                           given=None if given is None else given.rows(np.flatnonzero(kept == lane)))
                  for lane, run in enumerate(self.runs)]
         place = np.empty(len(kept), np.int64)
         place[np.argsort(kept, kind="stable")] = np.arange(len(kept))
         return Table.concatenate([part.select(parts[0].names, parts[0].weight) for part in parts]).rows(place)
 
-    def sample(self, n: int, seed: int = 0) -> Table:
+    def shares(self, given: Table) -> NDArray[np.float64]:
+        """Shares (N, K) of the categories for given contexts: their rates times how often each has such classes.
+
+        Raises DataError for classes that none of them was trained on.
+        """
+        found = self.rates * np.stack([shares_of(run.context, run.contexts, given) for run in self.runs], axis=1)
+        total = found.sum(1, keepdims=True)
+        if not total.all():
+            strange = int(np.flatnonzero(total == 0)[0])
+            told = ", ".join(f"{name} = {given[name][strange]:g}" for name in self.runs[0].context.names)
+            raise DataError(f"context {told} was not trained on by any of the {len(self.runs)} runs")
+        return np.asarray(found / total)
+
+    def given(self, context: Fixed | None, n: int) -> Given | None:
+        """Contexts that the caller fixes for n events; raises DataError where they do not fit all runs."""
+        for run in self.runs[1:]:
+            if context is not None and set(run.context.names) != set(self.runs[0].context.names):
+                raise DataError(f"the runs were trained with different contexts: {listed(self.runs[0])} and "
+                                f"{listed(run)}; draw from one of them at a time")
+        checked = [run.given(context, n) for run in self.runs]
+        return checked[0]
+
+    def sample(self, n: int, context: Fixed | None = None, seed: int = 0) -> Table:
         """Draw n events in physical units, categories mixed; see `Run.sample`."""
-        return Table.concatenate([self.block(seed, index, keep=rows) for index, rows in blocks(n)])
+        given = self.given(context, n)
+        return Table.concatenate([
+            self.block(seed, index, keep=rows, given=None if given is None else given.block(index * BLOCK, BLOCK))
+            for index, rows in blocks(n)])
+
+
+def listed(run: Run) -> str:
+    """A run's contexts in words."""
+    return ", ".join(run.context.names) or "none"
 
 
 def load(folder: str | Path) -> Run | Mixture:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calque.contexts import Given
 from calque.mixture import Mixture
+from calque.run import BLOCK
 from calque.seeds import numpy_stream
 from calque.table import Table
 
@@ -21,13 +23,36 @@ class Piece:
     start: int
     stop: int
 
-    def draw(self, mixture: Mixture, seed: int, block: int) -> Table:
+
+@dataclass(frozen=True)
+class Stream:
+    """The endless events of a mixture that a seed defines, in blocks; `given` fixes their contexts."""
+
+    mixture: Mixture
+    seed: int = 0
+    block: int = BLOCK
+    given: Given | None = None
+
+    def draw(self, piece: Piece) -> Table:
         """Draw the whole block and keep these rows: what is drawn never depends on how it is cut."""
-        if self.lane < 0:
-            table = mixture.block(seed, self.index, block)
+        given = None if self.given is None else self.given.block(piece.index * self.block, self.block)
+        if piece.lane < 0:
+            table = self.mixture.block(self.seed, piece.index, self.block, given=given)
         else:
-            table = mixture.runs[self.lane].block(seed, self.index, block, lane=self.lane)
-        return table if (self.start, self.stop) == (0, block) else table.rows(slice(self.start, self.stop))
+            table = self.mixture.runs[piece.lane].block(self.seed, piece.index, self.block, given, piece.lane)
+        return table if (piece.start, piece.stop) == (0, self.block) else table.rows(slice(piece.start, piece.stop))
+
+    def pieces(self, rows: int, first_event: int, in_order: bool = False) -> Iterator[Piece]:
+        """Cut `rows` events from `first_event` on into blocks: categories shuffled, or one after another."""
+        if not rows:
+            yield Piece(-1, 0, 0, 0)  # no event, but a file with its columns
+        if not in_order:
+            yield from cut(-1, first_event, rows, self.block)
+            return
+        rates = self.mixture.rates if self.given is None else self.mixture.shares(self.given.block(0, 1))[0]
+        shares = numpy_stream(self.seed, "shares", first_event).multinomial(rows, rates)
+        for lane, share in enumerate(np.asarray(shares)):
+            yield from cut(lane, first_event, int(share), self.block)
 
 
 def count(n: int, exact: bool, seed: int, first_event: int) -> int:
@@ -38,18 +63,6 @@ def count(n: int, exact: bool, seed: int, first_event: int) -> int:
     return n if exact else int(numpy_stream(seed, "count", first_event).poisson(n))
 
 
-def pieces(mixture: Mixture, rows: int, first_event: int, block: int, seed: int, in_order: bool) -> Iterator[Piece]:
-    """Cut `rows` events from `first_event` on into blocks: categories shuffled, or one after another."""
-    if not rows:
-        yield Piece(-1, 0, 0, 0)  # no event, but a file with its columns
-    if not in_order:
-        yield from cut(-1, first_event, rows, block)
-        return
-    shares = numpy_stream(seed, "shares", first_event).multinomial(rows, mixture.rates)
-    for lane, share in enumerate(np.asarray(shares)):
-        yield from cut(lane, first_event, int(share), block)
-
-
 def cut(lane: int, first: int, rows: int, block: int) -> Iterator[Piece]:
     """Blocks that cover events first … first + rows."""
     at = first
@@ -58,3 +71,14 @@ def cut(lane: int, first: int, rows: int, block: int) -> Iterator[Piece]:
         stop = min(block, start + first + rows - at)
         yield Piece(lane, index, start, stop)
         at += stop - start
+
+
+def skip(cuts: Iterator[Piece], rows: int) -> Iterator[Piece]:
+    """Leave out the first rows: whole pieces, and the beginning of one."""
+    for piece in cuts:
+        size = piece.stop - piece.start
+        if rows >= size > 0:
+            rows -= size
+            continue
+        yield Piece(piece.lane, piece.index, piece.start + rows, piece.stop)
+        rows = 0

@@ -2,59 +2,67 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
 from calque.atomic import write_bytes
-from calque.errors import ConfigError, FileError, unknown
-from calque.fitting.fit import StoppedError
-from calque.mixture import Mixture, runs_in
-from calque.producing.plan import Piece, count, pieces
+from calque.errors import ConfigError, unknown
+from calque.producing.plan import Piece, Stream, count, skip
+from calque.producing.regions import Region
+from calque.producing.sources import Contexts, Source, described, fix_contexts, identify, mix
+from calque.producing.unfinished import check_plan, plan_of, salvage, stoppable
 from calque.progress import progress
 from calque.reading import Sink
-from calque.run import BLOCK, Run
+from calque.reading.where import Where
+from calque.run import BLOCK
 from calque.table import Table
 
-Source = Run | Mixture | str | Path
+T = TypeVar("T")
 CHOICES = {"order": ("shuffled", "sorted"), "precision": ("float32", "bf16")}
 MOST = 10**15
 
 
 @dataclass(frozen=True)
 class Production:
-    """What was written, and how fast; `next_event` is the first of a production that goes on after it."""
+    """What was written, and how fast; `next_event` is the first of a production that goes on after it.
+
+    For a region `tried` counts the events that were drawn to find these, else it is 0; `next_event` is −1 where a
+    region was complete already.
+    """
 
     path: Path
     rows: int
     drawn: int
     seconds: float
     next_event: int
+    tried: int = 0
 
     def __str__(self) -> str:
         if self.rows and not self.drawn:
             return f"{self.path} is complete already"
         rate = self.drawn / max(self.seconds, 1e-9)
         salvaged = f", {self.rows - self.drawn} of them from the part before" if self.drawn < self.rows else ""
-        return (f"{self.rows} events in {self.path}{salvaged}; {self.seconds:.1f} s, {rate / 1e6:.2f} M events/s; "
-                f"more with --first-event {self.next_event}")
+        region = f", {self.rows / self.tried:.3%} of {self.tried} drawn" if self.tried else ""
+        return (f"{self.rows} events in {self.path}{salvaged}{region}; {self.seconds:.1f} s, "
+                f"{rate / 1e6:.2f} M events/s; more with --first-event {self.next_event}")
 
 
 def produce(
     runs: Source | Sequence[Source],
-    n: float,
+    n: float | None = None,
     *,
     out: str | Path,
+    context: Contexts | None = None,
+    where: str | None = None,
     seed: int = 0,
     first_event: int = 0,
     exact: bool = False,
@@ -73,15 +81,26 @@ def produce(
     Event i of a seed is the same whatever n, workers and interruptions are; a `first_event` of the earlier
     production's `next_event` goes on after it. Memory is bounded. The file has its name only when it is complete;
     with `resume` an interrupted production goes on from what it left, and a complete one stays.
+
+    `context` fixes what the runs are given: a mapping of values, or a table (or a file of one) with n / rows events
+    for each row, in its order; n left out is one for each. `where`, such as "pz > 100 and abs(px) < 2", keeps only
+    events for which it holds, and draws until there are n of them.
     Raises ConfigError, FileError, DataError, StoppedError.
     """
-    check(n, first_event, block, workers, order=order, precision=precision)
-    mixture, path, rows = mix(runs), Path(out).expanduser(), int(n)
+    by_rows = not (context is None or isinstance(context, Mapping))
+    check(n, by_rows, first_event, block, workers, order=order, precision=precision)
+    check_region(where, by_rows, order)
+    mixture, path = mix(runs), Path(out).expanduser()
+    given = fix_contexts(mixture, context, n, first_event)
+    rows = int(n or (len(given.table) if given else 0))
+    stream = Stream(mixture, seed, block, given)
+    region = Region.of(stream, where, first_event) if where is not None else None
     plan: dict[str, object] = {"n": rows, "seed": seed, "first": first_event, "exact": exact, "order": order,
-                               "block": block, "precision": precision, "runs": identify(mixture)}
-    total, begun = count(rows, exact, seed, first_event), plan_of(path).is_file()
+                               "block": block, "precision": precision, "context": described(given), "where": where,
+                               "runs": identify(mixture)}
+    total, begun = count(rows, exact or by_rows, seed, first_event), plan_of(path).is_file()
     if resume and path.is_file() and not begun:
-        return Production(path, total, 0, 0.0, first_event + total)
+        return Production(path, total, 0, 0.0, -1 if region else first_event + total)
     if resume and begun:
         check_plan(path, plan)
     started = time.monotonic()
@@ -89,18 +108,24 @@ def produce(
               resume=resume and begun) as sink, stoppable(sink):
         write_bytes(plan_of(path), json.dumps(plan))
         kept = salvage(sink, mixture) if layout is None else 0  # a layout keeps other columns than are drawn
-        cuts = skip(pieces(mixture, total, first_event, block, seed, order == "sorted"), kept)
+        tables: Iterator[Table] = (
+            drawn(stream.draw, skip(stream.pieces(total, first_event, order == "sorted"), kept), workers, precision)
+            if region is None else
+            region.choose(drawn(region.draw, region.pieces(total), workers, precision), total, kept))
         with progress(f"produce {path.name}", total, quiet) as bar:
-            for table in drawn(mixture, cuts, seed, block, workers, precision):
+            for table in tables:
                 sink.write(table)
                 bar(sink.rows, f"{(sink.rows - kept) / max(time.monotonic() - started, 1e-9) / 1e6:.2f} M/s")
     plan_of(path).unlink(missing_ok=True)
-    return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started, first_event + sink.rows)
+    return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started,
+                      region.next_event if region else first_event + sink.rows, region.tried if region else 0)
 
 
-def check(n: float, first_event: int, block: int, workers: int, **chosen: str) -> None:
+def check(n: float | None, by_rows: bool, first_event: int, block: int, workers: int, **chosen: str) -> None:
     """Raise ConfigError for numbers and choices that mean nothing."""
-    if not 1 <= n <= MOST:
+    if n is None and not by_rows:
+        raise ConfigError("how many events? give n (-n)")
+    if n is not None and not 1 <= n <= MOST:
         raise ConfigError(f"n = {n:g}: the number of events to produce is between 1 and {MOST:g}")
     for name, value, least in (("first_event", first_event, 0), ("block", block, 1), ("workers", workers, 1)):
         if value < least:
@@ -110,95 +135,31 @@ def check(n: float, first_event: int, block: int, workers: int, **chosen: str) -
             raise ConfigError(unknown(name, word, CHOICES[name]))
 
 
-@contextmanager
-def stoppable(sink: Sink) -> Iterator[None]:
-    """Say how to go on after Ctrl-C."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise StoppedError(f"stopped after {sink.rows} events of {sink.path}; go on with --resume") from None
+def check_region(where: str | None, by_rows: bool, order: str) -> None:
+    """Raise ConfigError for what is no condition, and for what a region leaves undefined."""
+    if where is not None:
+        Where(where)
+    if where is not None and by_rows:
+        raise ConfigError("rows of contexts cannot each have their events where most events are rejected; give either "
+                          "where or a table of contexts")
+    if where is not None and order == "sorted":
+        raise ConfigError("order = sorted needs the runs' shares, which are not known in a region; leave one out")
 
 
-def salvage(sink: Sink, mixture: Mixture) -> int:
-    """Write again what a killed production left, in the types in which it was drawn; returns the number of rows."""
-    types = mixture.runs[0].dtypes
-    for table in sink.salvaged():
-        sink.write({name: table[name].astype(types[name]) for name in types})
-    return sink.rows
-
-
-def mix(runs: Source | Sequence[Source]) -> Mixture:
-    """One mixture of all runs named, in memory or in folders."""
-    sources = [runs] if isinstance(runs, Run | Mixture | str | Path) else list(runs)
-    found: list[Run] = []
-    for source in sources:
-        if isinstance(source, Run):
-            found.append(source)
-        else:
-            found.extend(source.runs if isinstance(source, Mixture) else runs_in(source))
-    if not found:
-        raise ConfigError("no run to produce from")
-    for run in found[1:]:
-        if set(run.names) != set(found[0].names):
-            raise ConfigError(f"the runs make different columns: {', '.join(found[0].names)} and "
-                              f"{', '.join(run.names)}; a 'constant' step keeps a column that one of them lacks")
-    return Mixture(tuple(found))
-
-
-def drawn(mixture: Mixture, cuts: Iterator[Piece], seed: int, block: int, workers: int,
-          precision: str) -> Iterator[Table]:
-    """Tables in order, drawn ahead by worker threads while the caller writes."""
-    def work(piece: Piece) -> Table:
+def drawn(draw: Callable[[Piece], T], cuts: Iterator[Piece], workers: int, precision: str) -> Generator[T, None, None]:
+    """What `draw` makes of pieces, in their order, made ahead by worker threads while the caller writes."""
+    def work(piece: Piece) -> T:
         torch.set_num_threads(1)  # small products run faster side by side than split
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            return piece.draw(mixture, seed, block)
+            return draw(piece)
 
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Table]] = deque(pool.submit(work, piece) for piece in islice(cuts, 3 * workers))
+        waiting: deque[Future[T]] = deque(pool.submit(work, piece) for piece in islice(cuts, 3 * workers))
         try:
             while waiting:
-                table = waiting.popleft().result()
+                made = waiting.popleft().result()
                 waiting.extend(pool.submit(work, piece) for piece in islice(cuts, 1))
-                yield table
+                yield made
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def skip(cuts: Iterator[Piece], rows: int) -> Iterator[Piece]:
-    """Leave out the first rows: whole pieces, and the beginning of one."""
-    for piece in cuts:
-        size = piece.stop - piece.start
-        if rows >= size > 0:
-            rows -= size
-            continue
-        yield Piece(piece.lane, piece.index, piece.start + rows, piece.stop)
-        rows = 0
-
-
-def identify(mixture: Mixture) -> str:
-    """A hash of all weights: what was interrupted can only go on with the same runs."""
-    digest = hashlib.sha256()
-    for run in mixture.runs:
-        for tensor in run.generator.state_dict().values():
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        digest.update(json.dumps([run.preparation.to_dict(), run.rate], sort_keys=True).encode())
-        for column in run.contexts.columns.values() if run.contexts is not None else ():
-            digest.update(column.tobytes())
-    return digest.hexdigest()
-
-
-def plan_of(path: Path) -> Path:
-    """Where the settings of an unfinished production lie."""
-    return path.with_name(path.name + ".plan")
-
-
-def check_plan(path: Path, plan: dict[str, object]) -> None:
-    """Raise FileError unless what was begun is what is asked for now."""
-    before = json.loads(plan_of(path).read_text())
-    for name, value in plan.items():
-        if before.get(name) != value:
-            raise FileError(f"{path} was begun with {name} = {before.get(name)}, now it is {value}; "
-                            "resume with the same, or begin anew without --resume")
-
-

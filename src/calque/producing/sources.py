@@ -1,0 +1,126 @@
+"""What a production draws from: runs side by side, and the contexts that its caller fixes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from calque.contexts import Given
+from calque.errors import ConfigError
+from calque.mixture import Mixture, runs_in
+from calque.reading import read
+from calque.run import Run
+from calque.table import Table
+
+Source = Run | Mixture | str | Path
+Contexts = Mapping[str, float] | Table | str | Path
+
+
+def mix(runs: Source | Sequence[Source]) -> Mixture:
+    """One mixture of all runs named, in memory or in folders."""
+    sources = [runs] if isinstance(runs, Run | Mixture | str | Path) else list(runs)
+    found: list[Run] = []
+    for source in sources:
+        if isinstance(source, Run):
+            found.append(source)
+        else:
+            found.extend(source.runs if isinstance(source, Mixture) else runs_in(source))
+    if not found:
+        raise ConfigError("no run to produce from")
+    for run in found[1:]:
+        if set(run.names) != set(found[0].names):
+            raise ConfigError(f"the runs make different columns: {', '.join(found[0].names)} and "
+                              f"{', '.join(run.names)}; a 'constant' step keeps a column that one of them lacks")
+    return Mixture(tuple(found))
+
+
+def identify(mixture: Mixture) -> str:
+    """A hash of all weights: what was interrupted can only go on with the same runs."""
+    digest = hashlib.sha256()
+    for run in mixture.runs:
+        for tensor in run.generator.state_dict().values():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        digest.update(json.dumps([run.preparation.to_dict(), run.rate], sort_keys=True).encode())
+        digest.update(b"" if run.contexts is None else digest_of(run.contexts))
+    return digest.hexdigest()
+
+
+def digest_of(table: Table) -> bytes:
+    """The bytes of all columns."""
+    return b"".join(column.tobytes() for column in table.columns.values())
+
+
+def chosen(pairs: Sequence[str], file: str | None) -> Contexts | None:
+    """Contexts as a command line fixes them: NAME=NUMBER pairs, or a file of rows; raises ConfigError for both.
+
+    >>> chosen(["pdg=13", "energy=5e1"], None)
+    {'pdg': 13.0, 'energy': 50.0}
+    """
+    if pairs and file:
+        raise ConfigError("give either --context or --contexts, not both")
+    fixed: dict[str, float] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if name in fixed:
+            raise ConfigError(f"--context {name} is given twice: {', '.join(pairs)}")
+        try:
+            fixed[name] = float(value)
+        except ValueError:
+            raise ConfigError(f"--context takes NAME=NUMBER; it was given {pair!r}") from None
+    return file or fixed
+
+
+def fix_contexts(mixture: Mixture, contexts: Contexts | None, n: float | None, first_event: int) -> Given | None:
+    """Contexts for n events from `first_event` on: the same for all, or row by row of a table or a file.
+
+    Each row of a table is for n / rows events that follow one another. Raises DataError, ConfigError and FileError
+    where contexts do not fit the runs, or the table not the number of events; warns of numbers beyond the training's.
+    """
+    if contexts is None or (isinstance(contexts, Mapping) and not contexts):
+        return None
+    names = mixture.runs[0].context.names
+    if isinstance(contexts, str | Path):
+        contexts = read(str(contexts), columns=list(names) or None)
+    if isinstance(contexts, Table) and not names:
+        raise ConfigError("contexts are given to runs that were trained without any; leave them out")
+    rows = len(contexts) if isinstance(contexts, Table) else 1
+    given = mixture.given(contexts, rows)
+    if given is None:
+        return None
+    each = 1
+    if isinstance(contexts, Table) and n is not None:
+        each = int(n) // rows
+        if each * rows != int(n):
+            raise ConfigError(f"n = {n:g} events for {rows} rows of contexts: give a multiple, or leave n out for one "
+                              "each")
+    if len(mixture.runs) > 1:
+        mixture.shares(given.table)
+    else:
+        mixture.runs[0].context.encode(given.table)
+    warn_beyond(mixture, given.table)
+    return replace(given, first=first_event, each=each)
+
+
+def warn_beyond(mixture: Mixture, table: Table) -> None:
+    """Warn of numbers that no run has seen: a network guesses there."""
+    for condition in mixture.runs[0].context.conditions:
+        seen = [run.contexts[condition.name] for run in mixture.runs if run.contexts is not None]
+        low, high = min(column.min() for column in seen), max(column.max() for column in seen)
+        column = table[condition.name]
+        if not condition.levels and (column.min() < low or column.max() > high):
+            worst = column.max() if column.max() > high else column.min()
+            warnings.warn(f"context {condition.name} = {worst:g} is beyond what was trained on, {low:g} to {high:g}; "
+                          "what is drawn there is a guess", stacklevel=4)
+
+
+def described(given: Given | None) -> str:
+    """Contexts in words, to tell one production from another."""
+    if given is None:
+        return "the sample's own"
+    if len(given.table) == 1:
+        return ", ".join(f"{name} = {column[0]:g}" for name, column in given.table.columns.items())
+    return f"{len(given.table)} rows, {hashlib.sha256(digest_of(given.table)).hexdigest()[:12]}"
