@@ -23,8 +23,9 @@ from calque.config import Config, load_config
 from calque.fitting import fit
 from calque.judging import judge_tables
 from calque.pipeline import load_data
-from calque.preparing import JUDGE, TRAIN, VALIDATE
+from calque.preparing import JUDGE, TRAIN, VALIDATE, Data
 from calque.recipes import find_recipe
+from calque.run import Run
 from calque.table import Table
 
 RECIPES = ("muons-gan", "muons-gan-best", "muons-vae", "muons-vae-best", "muons-fast", "muons-flow", "muons-student")
@@ -40,17 +41,22 @@ def protocol(recipe: str, axis: str, seed: int, data: str, settings: Sequence[st
     return config.category(axis)
 
 
-def measure(config: Config, seed: int) -> dict[str, Any]:
-    """Train once, judge in both views."""
-    data = load_data(config)
-    run = fit(data, config=config, quiet=True)
+def judged(run: Run, data: Data, seed: int) -> dict[str, Any]:
+    """Value and floor of every measure, in both views, on the judging rows."""
     real = data.judged(JUDGE)
     train = Table.concatenate([data.judged(TRAIN), data.judged(VALIDATE)])
     fake = run.imitate(real, seed=1000 + seed)
     report = judge_tables(real, fake, train=train, measures=("trees", "copying"), kind="note", repeats=4, replicas=20,
                           threads=1, seed=seed)
-    found = {estimate.name: (estimate.value, estimate.floor) for estimate in report.estimates}
-    return {**found, "seconds": run.provenance["fit_seconds"], "step": run.provenance["best_step"]}
+    return {estimate.name: (estimate.value, estimate.floor) for estimate in report.estimates}
+
+
+def measure(config: Config, seed: int) -> dict[str, Any]:
+    """Train once, its teacher first where there is one, and judge."""
+    data = load_data(config)
+    run = fit(data, config=config, quiet=True)
+    seconds = run.provenance["fit_seconds"] + run.provenance.get("teacher", {}).get("fit_seconds", 0)
+    return {**judged(run, data, seed), "seconds": seconds, "step": run.provenance["best_step"]}
 
 
 def todo(arguments: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
