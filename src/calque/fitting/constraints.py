@@ -91,7 +91,8 @@ class AdversarialLipschitz(Constraint):
         here = score(x)
         direction = normalize(self.steepest(score, x.detach(), here.detach(), normalize(start)))
         steepness = (score(x + length * direction) - here).abs() / length[:, 0]
-        return (steepness - 1).relu().square().mean()
+        excess: Tensor = (steepness - 1).relu().square().mean()
+        return excess
 
     def steepest(self, score: Score, x: Tensor, here: Tensor, direction: Tensor) -> Tensor:
         """Directions (B, D) in which the change at distance `probe` grows; constants, as in the paper."""
