@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from calque.errors import ConfigError
@@ -42,6 +43,12 @@ class Autoencoder(Generator):
         """Events → mean and log variance of the latent normal, each (B, latent)."""
         mean, log_variance = self.encoder(beside(x, context)).chunk(2, dim=1)
         return mean, log_variance
+
+    def latents(self, x: Tensor, context: Tensor, normals: Tensor) -> Tensor:
+        """A draw from the posterior, as the prior's normals, and what the decoder adds to it (B, noise)."""
+        mean, log_variance = self.encode(x, context)
+        latent = mean + torch.exp(0.5 * log_variance) * normals[:, : self.latent]
+        return torch.cat([self.prior.normals(latent, context), self.decoder.normals(x, beside(latent, context))], 1)
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, noise) and (B, C) → (B, D)."""

@@ -59,13 +59,17 @@ class Conditionals(nn.Module):
         return ComposedTransform(MonotonicAffineTransform(shift.squeeze(2), scale.squeeze(2)),
                                  MonotonicRQSTransform(widths, heights, slopes))
 
-    def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
-        """Log density (B, D) of each column given those before it."""
+    def normals(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """The standard normals (B, D) that make x, and the logarithms of their slopes (B, D)."""
         before = pad(x, (self.window, 0)).unfold(1, self.window + 1, 1)[..., :-1]
         factors = self.factors(self.contribute(context), before.transpose(0, 1))
         normal, slope = factors.call_and_ladj(x.T)
-        densities: Tensor = slope - 0.5 * normal.square() - 0.5 * math.log(2 * math.pi)
-        return densities.T
+        return normal.T, slope.T
+
+    def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
+        """Log density (B, D) of each column given those before it."""
+        normal, slope = self.normals(x, context)
+        return slope - 0.5 * normal.square() - 0.5 * math.log(2 * math.pi)
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """Standard normals (B, D) → (B, D)."""

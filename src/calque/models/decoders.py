@@ -32,6 +32,10 @@ class Decoder(nn.Module):
         """Standard normals (B, noise) → events (B, D); zeros give the middle."""
         raise NotImplementedError
 
+    def normals(self, x: Tensor, inputs: Tensor) -> Tensor:
+        """Events (B, D) → the normals (B, noise) that make them; a decoder without noise has none."""
+        return x[:, :0]
+
 
 class Bernoulli(Decoder):
     """The 2018 note's cross-entropy, for columns in [0, 1]; the mean is drawn, without its spread."""
@@ -86,6 +90,11 @@ class Gaussian(Decoder):
         events: Tensor = self.network(inputs) + self.log_width.exp() * noise
         return events
 
+    def normals(self, x: Tensor, inputs: Tensor) -> Tensor:
+        """Distances from the means, in widths."""
+        normals: Tensor = (x - self.network(inputs)) * torch.exp(-self.log_width)
+        return normals
+
 
 class Autoregressive(Decoder):
     """Each column given the latent vector and the `window` columns before it, all of them if it is not set.
@@ -111,6 +120,10 @@ class Autoregressive(Decoder):
     def sample(self, noise: Tensor, inputs: Tensor) -> Tensor:
         """One column after the other."""
         return self.conditionals.sample(noise, self.trunk(inputs))
+
+    def normals(self, x: Tensor, inputs: Tensor) -> Tensor:
+        """All columns at once."""
+        return self.conditionals.normals(x, self.trunk(inputs))[0]
 
 
 DECODERS: dict[str, type[Decoder]] = {"bernoulli": Bernoulli, "gaussian": Gaussian, "autoregressive": Autoregressive}

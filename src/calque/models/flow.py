@@ -38,6 +38,11 @@ class SplineFlow(Generator):
         events: Tensor = self.given(context).transform.inv(noise)
         return events
 
+    def latents(self, x: Tensor, context: Tensor, normals: Tensor) -> Tensor:
+        """All normals (B, D): the flow's inverse."""
+        latents: Tensor = self.given(context).transform(x)
+        return latents
+
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         """Log density (B,)."""
         density: Tensor = self.given(context).log_prob(x)

@@ -39,6 +39,14 @@ class Generator(nn.Module):
         """Log density (B,) of packed events; raises where the generator has none."""
         raise CalqueError(f"a {type(self).__name__} draws events but has no density; kind 'flow' has one")
 
+    def latents(self, x: Tensor, context: Tensor, normals: Tensor) -> Tensor:
+        """Events (B, D) → the first normals (B, L) of a draw that would make them; raises where none are known.
+
+        Where many would, `normals` (B, noise) choose.
+        """
+        raise CalqueError(f"a {type(self).__name__} does not tell which noise makes an event; kinds with an encoder or "
+                          "an inverse do, such as 'vae' and 'flow'")
+
 
 def beside(x: Tensor, context: Tensor) -> Tensor:
     """Events with their context (B, D + C)."""

@@ -28,6 +28,10 @@ class Prior(nn.Module):
         """Standard normals (B, L) → latent vectors (B, L)."""
         raise NotImplementedError
 
+    def normals(self, latent: Tensor, context: Tensor) -> Tensor:
+        """Latent vectors (B, L) → the normals that make them: the inverse of `sample`."""
+        raise NotImplementedError
+
     def divergence(self, mean: Tensor, log_variance: Tensor, latent: Tensor, context: Tensor) -> Tensor:
         """KL (B, L) from the prior to a posterior of which `latent` is a draw; sums to the event's KL, in nats.
 
@@ -42,6 +46,10 @@ class Normal(Prior):
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """As they come."""
         return noise
+
+    def normals(self, latent: Tensor, context: Tensor) -> Tensor:
+        """As they are."""
+        return latent
 
     def divergence(self, mean: Tensor, log_variance: Tensor, latent: Tensor, context: Tensor) -> Tensor:
         """½ (μ² + σ² − 1 − ln σ²)."""
@@ -58,6 +66,10 @@ class Flow(Prior):
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """Through the flow, dimension by dimension."""
         return self.conditionals.sample(noise, context)
+
+    def normals(self, latent: Tensor, context: Tensor) -> Tensor:
+        """Back through the flow, at once."""
+        return self.conditionals.normals(latent, context)[0]
 
     def divergence(self, mean: Tensor, log_variance: Tensor, latent: Tensor, context: Tensor) -> Tensor:
         """log q(z_k | x) − log p(z_k | z_1 … z_{k−1}) of the draw."""
@@ -87,6 +99,10 @@ class Chain(Prior):
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """From the auxiliary flow."""
         return self.auxiliary.sample(noise, context)
+
+    def normals(self, latent: Tensor, context: Tensor) -> Tensor:
+        """Back through the auxiliary flow."""
+        return self.auxiliary.normals(latent, context)[0]
 
     def divergence(self, mean: Tensor, log_variance: Tensor, latent: Tensor, context: Tensor) -> Tensor:
         """The exact KL of each step, given the one before."""
