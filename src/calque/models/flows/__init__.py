@@ -1,0 +1,5 @@
+"""Normalizing flows: coupling, autoregressive, continuous."""
+
+from calque.models.flows.coupling import Coupling
+
+__all__ = ["Coupling"]
