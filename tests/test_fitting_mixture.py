@@ -52,7 +52,7 @@ def test_without_weights_it_is_scikit_learn_s() -> None:
     none, ones = torch.zeros(len(x), 0, dtype=torch.float64), torch.ones(len(x), dtype=torch.float64)
     torch.manual_seed(1)
     objective = Expectation(GaussianMixture(Layout.flat(["a", "b"]), components=4))
-    mixture = objective.begin((x, none, ones))
+    mixture = objective.started((x, none, ones))
     covariance = mixture.width @ mixture.width.transpose(1, 2)
     start = {"weights_init": mixture.log_shares.exp(), "means_init": mixture.mean,
              "precisions_init": torch.linalg.inv(covariance)}
@@ -82,7 +82,7 @@ def test_each_iteration_is_likelier() -> None:
     x, context = rows(1000)
     objective = Expectation(GaussianMixture(Layout.flat(["a", "b"]), 1, components=5))
     given = x, context, torch.rand(len(x), dtype=torch.float64)
-    mixture = objective.begin(given)
+    mixture = objective.started(given)
     with torch.no_grad():
         scores = [objective.improve(mixture, given) for _ in range(60)]
     assert min(np.diff(scores)) > -1e-6, "but for the floor of the variances"
