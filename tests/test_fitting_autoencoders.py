@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +263,7 @@ def test_a_negative_weight_takes_back_an_event(name: str) -> None:
 
 
 def test_a_mismatch_honours_signs() -> None:
-    """Half of the rows are too much, and half of those take the others back: what is left is normal, without mismatch."""
+    """Half of the rows are too much, and half of those take the others back: what is left is normal."""
     stream = torch.Generator().manual_seed(0)
 
     def drawn() -> tuple[Tensor, Tensor]:
