@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from calque.models.autoencoder import Autoencoder
 from calque.models.dense import Critic, DenseGenerator
-from calque.models.flow import SplineFlow
+from calque.models.flows import Autoregressive, Coupling, Flow
 from calque.models.generator import Generator
 from calque.models.matching import FlowMatching
 from calque.models.mixture import GaussianMixture
 from calque.models.quantised import QuantisedAutoencoder
 
 GENERATORS: dict[str, type[Generator]] = {
-    "dense": DenseGenerator, "autoencoder": Autoencoder, "quantised": QuantisedAutoencoder, "spline-flow": SplineFlow,
-    "mixture": GaussianMixture, "flow-matching": FlowMatching,
+    "dense": DenseGenerator, "autoencoder": Autoencoder, "quantised": QuantisedAutoencoder,
+    "autoregressive": Autoregressive, "coupling": Coupling, "flow-matching": FlowMatching, "mixture": GaussianMixture,
 }
 
-__all__ = ["GENERATORS", "Autoencoder", "Critic", "DenseGenerator", "FlowMatching", "GaussianMixture", "Generator",
-           "QuantisedAutoencoder", "SplineFlow"]
+__all__ = ["GENERATORS", "Autoencoder", "Autoregressive", "Coupling", "Critic", "DenseGenerator", "Flow",
+           "FlowMatching", "GaussianMixture", "Generator", "QuantisedAutoencoder"]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from calque.errors import ConfigError
 from calque.models.flows import spline
-from calque.models.flows.flow import Flow
+from calque.models.flows.flow import Flow, Univariate, spline_settings
 from calque.models.flows.mixing import Mixing, mix
 from calque.models.network import ACTIVATIONS, choose
 from calque.table import Layout
-
-Univariate = Literal["spline", "affine"]
 
 
 class Affine:
@@ -42,8 +38,6 @@ class RationalQuadratic:
     """A monotonic spline of `bins` between −bound and bound, with linear tails."""
 
     def __init__(self, bins: int, bound: float) -> None:
-        if bins < 2 or bound <= 0:
-            raise ConfigError(f"bins = {bins} and bound = {bound:g} make no spline; it takes two bins or more")
         self.rows, self.bound = 3 * bins - 1, bound
 
     def forward(self, parameters: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,8 +102,9 @@ class Coupling(Flow):
     def __init__(self, layout: Layout, context: int = 0, *, transforms: int = 6, hidden: tuple[int, ...] = (64, 64),
                  activation: str = "silu", univariate: Univariate = "spline", bins: int | None = None,
                  bound: float | None = None, mixing: Mixing = "reverse") -> None:
-        super().__init__(layout, context)
-        maps = choose_map(univariate, bins, bound)
+        super().__init__(layout, context, transforms)
+        bins, bound = spline_settings(univariate, bins, bound)
+        maps = RationalQuadratic(bins, bound) if bins else Affine()
         kept = self.size // 2
         self.sizes = [[kept, self.size - kept] if number % 2 == 0 or not kept else [self.size - kept, kept]
                       for number in range(transforms)]
@@ -139,12 +134,3 @@ class Coupling(Flow):
     def turn(self, kept: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
         """What was changed is kept next; a single column is changed each time."""
         return (changed, kept) if self.sizes[0][0] else (kept, changed)
-
-
-def choose_map(univariate: str, bins: int | None, bound: float | None) -> Affine | RationalQuadratic:
-    """What shapes single columns; an affine map has neither bins nor a bound."""
-    if univariate == "spline":
-        return RationalQuadratic(8 if bins is None else bins, 5.0 if bound is None else bound)
-    if bins is not None or bound is not None:
-        raise ConfigError('bins and bound are a spline\'s, but fit.model.univariate = "affine"; leave them out')
-    return Affine()

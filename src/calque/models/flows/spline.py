@@ -88,22 +88,23 @@ class Spline(Function):
     def forward(ctx: Any, parameters: Tensor, x: Tensor, bound: float) -> tuple[Tensor, Tensor]:
         """Values and log slopes."""
         bins, inside = locate(parameters, x, 0, bound), x.abs() < bound
+        within = inside.to(x.dtype)
         t, rest = bins.place, 1 - bins.place
         t2, u, rest2 = t * t, t * rest, rest * rest
         m = (t2 + rest2).addcmul_(bins.first + bins.last, u)
         v = torch.addcmul(t2, bins.first, u).div_(m)
         n = (2 * u).addcmul_(bins.last, t2).addcmul_(bins.first, rest2)
-        ctx.kept = bins, inside, bound, rest, t2, u, rest2, m, v, n
+        ctx.kept = bins, inside, within, bound, rest, t2, u, rest2, m, v, n
         y = torch.addcmul(bins.edge[1], bins.extent[1], v)
-        return torch.where(inside, y, x), (bins.steep * n).div_(m).div_(m).log_().mul_(inside)
+        return torch.where(inside, y, x), (bins.steep * n).div_(m).div_(m).log_().mul_(within)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, grad_slope: Tensor) -> tuple[Tensor, Tensor, None]:
         """The same way back; what is named after a quantity is the gradient with respect to it."""
-        bins, inside, bound, rest, t2, u, rest2, m, v, n = ctx.kept
+        bins, inside, within, bound, rest, t2, u, rest2, m, v, n = ctx.kept
         t, turn = bins.place, rest - bins.place
-        edge, steep = grad_y * inside, grad_slope * inside
+        edge, steep = grad_y * within, grad_slope * within
         rise, over, under = (edge * bins.extent[1]).div_(m), steep / n, steep / m
         both = torch.addcmul(2 * under, rise, v).mul_(u)
         first = (rise * u).addcmul_(over, rest2).sub_(both).mul_(bins.first)
@@ -112,17 +113,16 @@ class Spline(Function):
         bent = torch.addcmul(turn, bins.last, t).addcmul_(bins.first, rest, value=-1)
         place = (rise * n).div_(m).addcmul_(over, bent, value=2)
         x = place.addcmul_(under.mul_(turn), bins.first + bins.last - 2, value=-2).div_(bins.extent[0])
-        size = torch.empty_like(bins.free)
-        spread(size, bins, bound, 0, -x, torch.addcmul(steep / bins.extent[0], x, t).neg_())
-        spread(size, bins, bound, 1, edge, torch.addcmul(steep / bins.extent[1], edge, v))
-        sizes = torch.ops.aten.sigmoid_backward(size, bins.free).flatten(0, 1)
+        sizes = spread(bins, bound, torch.stack([-x, edge]), torch.stack([-steep, steep]), torch.stack([t, v]))
         slopes = (bins.hot[1:] * first).addcmul_(bins.hot[:-1], last)
         return torch.cat([sizes, slopes]), torch.where(inside, x, grad_y), None
 
 
-def spread(sizes: Tensor, bins: Bins, bound: float, axis: int, edge: Tensor, extent: Tensor) -> None:
-    """Make the gradient in all sizes of an axis from those in the bin's edge and extent (d, N)."""
-    scale = bins.scale[axis]
-    shrink = (bins.edge[axis] + bound).mul_(edge).addcmul_(bins.extent[axis], extent).mul_(scale).div_(-2 * bound)
-    torch.addcmul(shrink, bins.hot, scale * extent, out=sizes[axis])
-    sizes[axis, :-1].addcmul_(bins.below, scale * edge)
+def spread(bins: Bins, bound: float, edge: Tensor, steep: Tensor, place: Tensor) -> Tensor:
+    """The gradient in what makes the sizes, from those in the bin's edges and log extents, each (2, d, N)."""
+    extent = torch.addcdiv(edge * place, steep, bins.extent)
+    shrink = (bins.edge + bound).mul_(edge).addcmul_(bins.extent, extent).mul_(bins.scale).div_(-2 * bound)
+    sizes = torch.addcmul(shrink[:, None], bins.hot, (bins.scale * extent)[:, None])
+    sizes[:, :-1].addcmul_(bins.below, (bins.scale * edge)[:, None])
+    gradient: Tensor = torch.ops.aten.sigmoid_backward(sizes, bins.free)
+    return gradient.flatten(0, 1)
