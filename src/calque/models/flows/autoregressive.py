@@ -43,8 +43,8 @@ class Autoregressive(Flow):
             order = column_order(self.size, number, mixing)
             transform = MaskedAutoregressiveTransform(self.size, context, order=order, **network)
             lazy += [LazyInverse(transform) if inverse else transform]
-        base = UnconditionalDistribution(DiagNormal, torch.zeros(self.size), torch.ones(self.size), buffer=True)
-        self.flow = Zuko(lazy, base)
+        standard = {"loc": torch.zeros(self.size), "scale": torch.ones(self.size)}
+        self.flow = Zuko(lazy, UnconditionalDistribution(DiagNormal, **standard, buffer=True))
 
     def given(self, context: Tensor) -> Any:
         """The transformation for a context."""
