@@ -33,6 +33,7 @@ SMALL = {"latent": 8, "layers": 2, "base": 64, "shape": "flat", "norm": "none", 
 TAME = {"layers": 2, "base": 128, "shape": "flat", "norm": "none", "dropout": 0.0, "input_blur": 0.0}
 SHARP = {**TAME, "label_blur": 0.0}
 FAST = {"rate": 1e-3, "beta1": 0.0, "beta2": 0.99}
+LIKELY = {"rate": 3e-3, "schedule": "cosine"}
 
 KINDS: dict[str, Kind] = {
     "gan": Kind("the 2018 note's generator and critic", "arXiv:1406.2661; Marshall 2018", "dense", "adversarial"),
@@ -63,16 +64,17 @@ KINDS: dict[str, Kind] = {
     "delta-vae": Kind("autoencoder whose posterior cannot collapse", "arXiv:1901.03416", "autoencoder", "variational",
                       {"prior": "chain", "likelihood": "autoregressive"}),
     "flow": Kind("spline flow, autoregressive: the best density", "arXiv:1906.04032", "autoregressive", "likelihood",
-                 density=True, passes="one per column and transform"),
+                 optimiser=LIKELY, density=True, passes="one per column and transform"),
     "nsf": Kind("spline flow of couplings: as fast both ways", "arXiv:1906.04032", "coupling", "likelihood",
-                density=True, passes="one per transform"),
+                optimiser=LIKELY, density=True, passes="one per transform"),
     "realnvp": Kind("affine couplings", "arXiv:1605.08803", "coupling", "likelihood", {"univariate": "affine"},
-                    density=True, passes="one per transform"),
+                    optimiser=LIKELY, density=True, passes="one per transform"),
     "maf": Kind("affine autoregressive flow", "arXiv:1705.07057", "autoregressive", "likelihood",
-                {"univariate": "affine", "transforms": 5}, density=True, passes="one per column and transform"),
+                {"univariate": "affine", "transforms": 5}, optimiser=LIKELY, density=True,
+                passes="one per column and transform"),
     "iaf": Kind("affine autoregressive flow, fast to draw and slow to train", "arXiv:1606.04934", "autoregressive",
-                "likelihood", {"univariate": "affine", "transforms": 5, "inverse": True}, density=True,
-                passes="one per transform"),
+                "likelihood", {"univariate": "affine", "transforms": 5, "inverse": True}, optimiser=LIKELY,
+                density=True, passes="one per transform"),
     "mixture": Kind("mixture of Gaussians, full covariances: the baseline", "Dempster, Laird & Rubin 1977",
                     "mixture", "expectation", density=True),
     "student": Kind("one pass, taught noise by noise by a trained generator (fit.teacher)", "arXiv:2101.02388", "dense",
