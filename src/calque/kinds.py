@@ -52,7 +52,7 @@ KINDS: dict[str, Kind] = {
     "r3gan": Kind("relativistic game, R1 and R2", "arXiv:2501.05441", "dense", "adversarial",
                   SMALL, {**TAME, "game": "relativistic", "constraint": "r1r2"}, FAST),
     "vae": Kind("the 2018 note's autoencoder", "arXiv:1312.6114; Marshall 2018", "autoencoder", "variational"),
-    "beta-vae": Kind("autoencoder whose latent channel is held at a capacity", "Higgins 2017; arXiv:1804.03599",
+    "beta-vae": Kind("autoencoder with a high price on its latent channel", "Higgins 2017; arXiv:1804.03599",
                      "autoencoder", "variational", {"latent": 6}, {"beta": 4.0, "warmup": 1000}),
     "infovae": Kind("autoencoder with a price on all latent vectors together", "arXiv:1706.02262", "autoencoder",
                     "informative", {"latent": 6}, {"warmup": 1000}),
