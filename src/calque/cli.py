@@ -147,6 +147,8 @@ def produce(
     context: Annotated[list[str], typer.Option("--context", help="fix a context: --context id=13")] = [],  # noqa: B006
     contexts: Annotated[str | None, typer.Option(help="a file of contexts: n / rows events for each row")] = None,
     where: Annotated[str | None, typer.Option(help="a region, until n events lie in it: pz > 100")] = None,
+    way: Annotated[str, typer.Option(help="into the region: rejection or latent")] = "rejection",
+    data: Annotated[str | None, typer.Option("--data", help="where the original of a run moved to, for latent")] = None,
     seed: Annotated[int, typer.Option(help="which events")] = 0,
     first_event: Annotated[int, typer.Option(help="go on after an earlier production of this seed")] = 0,
     exact: Annotated[bool, typer.Option("--exact", help="exactly n events, not a Poisson number")] = False,
@@ -164,9 +166,10 @@ def produce(
     from calque.producing.sources import chosen
 
     typer.echo(produce_events(
-        list(runs), n, out=out, context=chosen(context, contexts), where=where, seed=seed, first_event=first_event,
-        exact=exact, order=order, tree=tree, compression=compression, layout=layout, workers=workers,  # type: ignore[arg-type]
-        precision=precision, resume=resume, quiet=quiet,  # type: ignore[arg-type]
+        list(runs), n, out=out, context=chosen(context, contexts), where=where, way=way, data=data,  # type: ignore[arg-type]
+        seed=seed, first_event=first_event, exact=exact, order=order, tree=tree,  # type: ignore[arg-type]
+        compression=compression, layout=layout, workers=workers, precision=precision,  # type: ignore[arg-type]
+        resume=resume, quiet=quiet,
     ))
 
 

@@ -109,6 +109,7 @@ class ProduceConfig(Section):
     tree: str | None = None
     context: dict[str, float] = Field(default_factory=dict)
     where: str | None = None
+    way: Literal["rejection", "latent"] = "rejection"
     order: Literal["shuffled", "sorted"] = "shuffled"
     exact: bool = False
     compression: str = "lz4"

@@ -16,6 +16,7 @@ import torch
 
 from calque.atomic import write_bytes
 from calque.errors import ConfigError, unknown
+from calque.producing.latent import aim_latents
 from calque.producing.plan import Piece, Stream, count, skip
 from calque.producing.regions import Region
 from calque.producing.sources import Contexts, Source, described, fix_contexts, identify, mix
@@ -27,7 +28,7 @@ from calque.run import BLOCK
 from calque.table import Table
 
 T = TypeVar("T")
-CHOICES = {"order": ("shuffled", "sorted"), "precision": ("float32", "bf16")}
+CHOICES = {"order": ("shuffled", "sorted"), "precision": ("float32", "bf16"), "way": ("rejection", "latent")}
 MOST = 10**15
 
 
@@ -35,8 +36,8 @@ MOST = 10**15
 class Production:
     """What was written, and how fast; `next_event` is the first of a production that goes on after it.
 
-    For a region `tried` counts the events that were drawn to find these, else it is 0; `next_event` is −1 where a
-    region was complete already.
+    For a region `tried` counts the events that were drawn to find these, else it is 0; `clipped` is the share of its
+    probability that the latent way lost; `next_event` is −1 where a region was complete already.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Production:
     seconds: float
     next_event: int
     tried: int = 0
+    clipped: float = 0.0
 
     def __str__(self) -> str:
         if self.rows and not self.drawn:
@@ -52,6 +54,7 @@ class Production:
         rate = self.drawn / max(self.seconds, 1e-9)
         salvaged = f", {self.rows - self.drawn} of them from the part before" if self.drawn < self.rows else ""
         region = f", {self.rows / self.tried:.3%} of {self.tried} drawn" if self.tried else ""
+        region += f", {self.clipped:.2%} of the region clipped" if self.clipped else ""
         return (f"{self.rows} events in {self.path}{salvaged}{region}; {self.seconds:.1f} s, "
                 f"{rate / 1e6:.2f} M events/s; more with --first-event {self.next_event}")
 
@@ -63,6 +66,8 @@ def produce(
     out: str | Path,
     context: Contexts | None = None,
     where: str | None = None,
+    way: Literal["rejection", "latent"] = "rejection",
+    data: str | Path | None = None,
     seed: int = 0,
     first_event: int = 0,
     exact: bool = False,
@@ -84,23 +89,26 @@ def produce(
 
     `context` fixes what the runs are given: a mapping of values, or a table (or a file of one) with n / rows events
     for each row, in its order; n left out is one for each. `where`, such as "pz > 100 and abs(px) < 2", keeps only
-    events for which it holds, and draws until there are n of them.
+    events for which it holds, and draws until there are n of them; `way = "latent"` draws near what the training sample
+    (`data` where it moved to) has there in latent space, and accepts by importance.
     Raises ConfigError, FileError, DataError, StoppedError.
     """
     by_rows = not (context is None or isinstance(context, Mapping))
-    check(n, by_rows, first_event, block, workers, order=order, precision=precision)
-    check_region(where, by_rows, order)
+    check(n, by_rows, first_event, block, workers, order=order, precision=precision, way=way)
+    check_region(where, by_rows, order, way, data)
     mixture, path = mix(runs), Path(out).expanduser()
     given = fix_contexts(mixture, context, n, first_event)
     rows = int(n or (len(given.table) if given else 0))
     stream = Stream(mixture, seed, block, given)
     region = Region.of(stream, where, first_event) if where is not None else None
-    plan: dict[str, object] = {"n": rows, "seed": seed, "first": first_event, "exact": exact, "order": order,
-                               "block": block, "precision": precision, "context": described(given), "where": where,
-                               "runs": identify(mixture)}
     total, begun = count(rows, exact or by_rows, seed, first_event), plan_of(path).is_file()
     if resume and path.is_file() and not begun:
         return Production(path, total, 0, 0.0, -1 if region else first_event + total)
+    if region is not None and way == "latent":
+        region = aim_latents(region, data)
+    plan: dict[str, object] = {"n": rows, "seed": seed, "first": first_event, "exact": exact, "order": order,
+                               "block": block, "precision": precision, "context": described(given), "where": where,
+                               "way": way, "runs": identify(region.stream.mixture if region else mixture)}
     if resume and begun:
         check_plan(path, plan)
     started = time.monotonic()
@@ -117,8 +125,8 @@ def produce(
                 sink.write(table)
                 bar(sink.rows, f"{(sink.rows - kept) / max(time.monotonic() - started, 1e-9) / 1e6:.2f} M/s")
     plan_of(path).unlink(missing_ok=True)
-    return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started,
-                      region.next_event if region else first_event + sink.rows, region.tried if region else 0)
+    after = (region.next_event, region.tried, region.clipped) if region else (first_event + sink.rows,)
+    return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started, *after)
 
 
 def check(n: float | None, by_rows: bool, first_event: int, block: int, workers: int, **chosen: str) -> None:
@@ -135,13 +143,17 @@ def check(n: float | None, by_rows: bool, first_event: int, block: int, workers:
             raise ConfigError(unknown(name, word, CHOICES[name]))
 
 
-def check_region(where: str | None, by_rows: bool, order: str) -> None:
+def check_region(where: str | None, by_rows: bool, order: str, way: str, data: str | Path | None) -> None:
     """Raise ConfigError for what is no condition, and for what a region leaves undefined."""
     if where is not None:
         Where(where)
     if where is not None and by_rows:
         raise ConfigError("rows of contexts cannot each have their events where most events are rejected; give either "
                           "where or a table of contexts")
+    if where is None and way != "rejection":
+        raise ConfigError(f"way = {way} leads into a region; give where, or leave it out")
+    if data is not None and way != "latent":
+        raise ConfigError("data is the training sample, which only way = latent asks for; leave it out")
     if where is not None and order == "sorted":
         raise ConfigError("order = sorted needs the runs' shares, which are not known in a region; leave one out")
 

@@ -23,11 +23,16 @@ ENDLESS = 10**15
 
 @dataclass(frozen=True)
 class Picked:
-    """Rows of a piece that lie in the region, their numbers in the stream, and the number after the piece."""
+    """Rows of a piece that lie in the region, their numbers in the stream, and the number after the piece.
+
+    Where events were accepted by importance: an estimate of its sum (`whole`), and of what was cut off (`lost`).
+    """
 
     table: Table
     numbers: NDArray[np.int64]
     stop: int
+    lost: float = 0.0
+    whole: float = 0.0
 
 
 class Region:
@@ -39,6 +44,7 @@ class Region:
     def __init__(self, stream: Stream, where: Where, first: int) -> None:
         self.stream, self.where, self.first = stream, where, first
         self.accepted, self.next_event = 0, first
+        self.lost = self.whole = 0.0
 
     @classmethod
     def of(cls, stream: Stream, where: str, first: int) -> Region:
@@ -57,6 +63,11 @@ class Region:
         """Events drawn so far, up to the last one that was taken."""
         return self.next_event - self.first
 
+    @property
+    def clipped(self) -> float:
+        """Share of the region's probability that is missing in what was drawn so far."""
+        return self.lost / self.whole if self.whole else 0.0
+
     def pieces(self, wanted: int) -> Iterator[Piece]:
         """Blocks without end; for no events an empty one."""
         return cut(-1, self.first, ENDLESS, self.stream.block) if wanted else iter([Piece(-1, 0, 0, 0)])
@@ -72,6 +83,7 @@ class Region:
         """The first `wanted` events in the region, but for `skip`; raises DataError where none is ever found."""
         with closing(drawn):
             for picked in drawn:
+                self.lost, self.whole = self.lost + picked.lost, self.whole + picked.whole
                 taken = picked.table.rows(slice(wanted - self.accepted))
                 done = self.accepted + len(taken) >= wanted
                 last = picked.numbers[: len(taken)][-1:]
