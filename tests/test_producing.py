@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import json
 import signal
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +19,7 @@ import pytest
 import torch
 import uproot
 from conftest import STEPS, make_muons, small_fit
+from productions import BLOCK, TornError, make, producing, same, torn_after
 
 import calque.reading.sink as sinks
 from calque.errors import CalqueError, ConfigError, DataError, FileError
@@ -32,9 +31,6 @@ from calque.producing.plan import Piece, Stream, count, cut, skip
 from calque.reading import Sink, read, write
 from calque.run import Run
 from calque.table import Table
-
-BLOCK = 100
-producing = importlib.import_module("calque.producing.produce")  # its function has the same name
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +44,6 @@ def mixture(run: Run) -> Mixture:
     """Two runs that are told apart by the sign of z, one of them counted three times as often."""
     moved = small_fit(make_muons().with_columns({"z": make_muons()["z"] - 100}), None, steps=0)
     return Mixture((replace(run, rate=1.0), replace(moved, rate=3.0)))
-
-
-def make(source: Any, n: float, out: Path, **settings: Any) -> Table:
-    """Produce exactly n events and read them again."""
-    made = produce(source, n, out=out, quiet=True, **{"block": BLOCK, "exact": True, **settings})
-    table = read(out)
-    assert made.rows == len(table)
-    assert [path.name for path in out.parent.iterdir() if path.name.startswith(out.name)] == [out.name]
-    return table
-
-
-def same(one: Table, other: Table) -> bool:
-    """Bit for bit."""
-    return one.names == other.names and all(np.array_equal(one[name], other[name]) for name in one.names)
 
 
 @pytest.fixture(scope="module")
@@ -258,14 +240,9 @@ def test_a_context_beyond_the_training_is_drawn_with_a_warning(muons: Table, tmp
     ({"context": Table.of({"pdg": [13, 13]})}, "no context 'id' given; nearest: pdg"),
     ({"context": "nowhere.root"}, "no file 'nowhere.root'"),
     ({"context": Table.of({"id": [13] * 40})}, "n = 100 events for 40 rows of contexts: give a multiple"),
-    ({"context": Table.of({"id": [13] * 50}), "where": "pz > 1"}, "give either where or a table of contexts"),
-    ({"where": "pzz > 1"}, "no column 'pzz' for the condition 'pzz > 1' among what is drawn; nearest: pz"),
-    ({"where": "pz + 1"}, "not true or false for each row"),
-    ({"where": "pz > 1", "order": "sorted"}, "order = sorted needs the runs' shares"),
-    ({"where": "id == 12"}, "no context that was trained on satisfies 'id == 12'"),
     ({"n": None}, r"how many events\? give n"),
 ])
-def test_contexts_and_regions_that_mean_nothing_are_one_clear_line(
+def test_contexts_that_mean_nothing_are_one_clear_line(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -333,10 +310,6 @@ def test_fairship_gets_its_fifteen_branches(run: Run, muons: Table, tmp_path: Pa
     assert set(arrays["w"]) == {1.0}
 
 
-class TornError(Exception):
-    """What is no error of calque's."""
-
-
 ROOT_READS = """import json, sys, ROOT
 file = ROOT.TFile.Open(sys.argv[1])
 tree = file.Get("muons")
@@ -356,20 +329,6 @@ def test_root_itself_reads_a_production(mixture: Mixture, tmp_path: Path) -> Non
     assert (kind, entries) == ("TTree", 950)
     assert leaves == {"px": "Float_t", "py": "Float_t", "pz": "Float_t", "z": "Float_t", "id": "Int_t"}
     assert sums == pytest.approx({name: table[name].astype(float).sum() for name in table.names})
-
-
-def torn_after(blocks: int, error: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a production fail after some blocks."""
-    drawn = producing.drawn
-
-    def fails(*arguments: Any) -> Iterator[Table]:
-        for number, table in enumerate(drawn(*arguments)):
-            if number == blocks:
-                raise error
-            yield table
-
-    monkeypatch.setattr(producing, "drawn", fails)
-    monkeypatch.setattr(sinks, "BUFFER_ROWS", 130)  # no multiple of a block
 
 
 @pytest.mark.parametrize("name", ["a.root", "a.h5", "a.csv", "a.npy", "a.parquet", "a.npz"])
@@ -533,7 +492,6 @@ def test_runs_that_do_not_fit_together_are_refused(run: Run, muons: Table, tmp_p
 def test_a_production_tells_what_it_did(run: Run, tmp_path: Path) -> None:
     text = str(Production(tmp_path / "a.root", 1000, 400, 0.5, 1000))
     assert text.startswith(f"1000 events in {tmp_path / 'a.root'}, 600 of them from the part before; 0.5 s, 0.00 M")
-    assert ", 30.000% of 4000 drawn; " in str(Production(tmp_path / "a.root", 1200, 1200, 0.5, 4000, 4000))
     stream = Stream(Mixture((run,)), 0, 20)
     table = stream.draw(Piece(-1, 0, 3, 8))
     assert same(table, stream.draw(Piece(-1, 0, 0, 20)).rows(slice(3, 8)))

@@ -32,6 +32,7 @@ FEWEST, MOST = 10, 20_000  # training events that are described
 PILOT = 20_000  # draws for the description of what the generator makes, and again for the bound
 COMPONENTS = 8
 FLOOR = 0.02  # variance that is added to each component, in units of the generator's normals
+LEAST = 1e-9  # share of what a generator makes that can be looked for
 CLIPPED = 0.005  # share of the region's probability that may lie above the bound
 
 
@@ -175,12 +176,13 @@ def pilot(run: AimedRun, where: Where, given: Given | None, number: int) -> tupl
     contexts = None if given is None else given.block(0, PILOT)
     if given is None and run.contexts is not None:
         contexts = draw_contexts(run.contexts, PILOT, None, seed)
-    held = where.mask(Run.events(run, noise, contexts).columns)
-    if held.sum() < FEWEST:
-        raise DataError(f"{held.sum()} of {PILOT} events drawn near the training events in {where.text!r} lie in it: "
-                        "the generator has (nearly) nothing there; widen the region, or train on it alone (read.where)")
-    latents, context, importance = (one.numpy()[held] for one in run.look(noise, contexts))
-    return torch.from_numpy(latents), torch.from_numpy(context), torch.from_numpy(importance)
+    held = torch.from_numpy(where.mask(Run.events(run, noise, contexts).columns).copy())
+    latents, context, importance = (one[held] for one in run.look(noise, contexts))
+    share = float(importance.sum()) / PILOT
+    if held.sum() < FEWEST or share < LEAST:
+        raise DataError(f"a share of {share:.2g} of what the generator makes lies in {where.text!r}: it has (nearly) "
+                        "nothing there; widen the region, or train on it alone (read.where)")
+    return latents, context, importance
 
 
 def bound(importance: Tensor) -> float:
