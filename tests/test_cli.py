@@ -375,7 +375,8 @@ def test_a_bad_configuration_is_one_line(shell: Shell, toy: Path, content: bytes
     (["produce", "a", "-n", "many", "-o", "b.root"], "Invalid value for '-n'"),
     (["produce", "nowhere", "-n", "10", "-o", "b.root"], "nowhere is no run folder (no config.toml in it)"),
     (["judge", "nowhere"], "nowhere is no run folder"),
-    (["simulate", "fixed-target", "-o", "a.root"], "Missing option '--pot'"),
+    (["simulate", "fixed-target", "-o", "a.root"], "'fixed-target' has to be told how many: pot"),
+    (["simulate", "lines", "--pot", "5", "-o", "a.h5"], "no setting 'pot' of the simulator 'lines'"),
 ])
 def test_a_wrong_command_is_one_line(shell: Shell, words: list[str], message: str) -> None:
     assert message in shell.refuses(*words)

@@ -187,18 +187,23 @@ def look(
 
 @app.command()
 def simulate(
-    name: Annotated[str, typer.Argument(help="fixed-target")],
-    pot: Annotated[int, typer.Option(help="protons on target")],
+    name: Annotated[str, typer.Argument(help="fixed-target, lines, circles or pulse")],
     out: Annotated[Path, typer.Option("--out", "-o", help="file to write")],
+    pot: Annotated[int | None, typer.Option(help="protons on target, of fixed-target")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="images, of the others")] = None,
     seed: Annotated[int, typer.Option(help="which events")] = 0,
+    parameters: Annotated[str | None, typer.Option(help="of images: prior or truth")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a training sample with a real simulation."""
     from calque.progress import progress
     from calque.simulating import simulate as make
+    from calque.simulating import simulator
 
-    with progress(f"simulate {name}", pot, quiet) as bar:
-        rows = make(name, out, pot=pot, seed=seed, progress=bar)
+    given = {"pot": pot, "n": n, "parameters": parameters, "seed": seed}
+    settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    with progress(f"simulate {name}", simulator(name, **settings).total, quiet) as bar:
+        rows = make(name, out, progress=bar, **settings)
     typer.echo(f"{rows} events in {out}")
 
 

@@ -119,4 +119,4 @@ def _filters(compression: Compression) -> dict[str, Any]:
         return {}
     if compression.codec == "lz4":
         return {"compression": "lzf", "shuffle": True}
-    return {"compression": "gzip", "compression_opts": compression.level or 1, "shuffle": True}
+    return {"compression": "gzip", "compression_opts": min(compression.level or 1, 9), "shuffle": True}

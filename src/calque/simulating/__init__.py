@@ -13,7 +13,8 @@ from calque.table import Table
 
 __all__ = ["SIMULATORS", "Progress", "Simulator", "simulate", "simulator"]
 
-SIMULATORS = {"fixed-target": "fixed_target:FixedTarget"}
+SIMULATORS = {"fixed-target": "fixed_target:FixedTarget", "lines": "shapes:Lines", "circles": "shapes:Circles",
+              "pulse": "shapes:Pulse"}
 
 Progress = Callable[[float], object]
 
@@ -43,6 +44,8 @@ def simulator(name: str, **settings: Any) -> Simulator:
     for setting in settings:
         if setting not in known:
             raise ConfigError(unknown("setting", setting, known, f"of the simulator {name!r}"))
+    if known[0] not in settings:
+        raise ConfigError(f"the simulator {name!r} has to be told how many: {known[0]}")
     return cast(Simulator, chosen(**settings))
 
 
