@@ -36,19 +36,22 @@ def pareto(lines: Sequence[Line]) -> Plot | None:
 
 
 def draw(shown: Sequence[Line]) -> Figure:
-    """Points with errors and names; a line along the front, another at the floor."""
+    """Points with errors and names, a look for each way to train; a line along the front, another at the floor."""
     made = figure(11.0, 6.4)
     axes = made.add_axes((0.085, 0.115, 0.885, 0.85))
     axes.set_xscale("log")
-    families = list(dict.fromkeys(one.about for one in shown))
+    families = list(dict.fromkeys(one.family for one in shown))
     for one in shown:
-        look = families.index(one.about)
+        look = families.index(one.family)
         axes.errorbar(one.rate, one.worst.value, np.nan_to_num(one.worst.error), fmt=MARKS[look % len(MARKS)],
                       color=LINES[look % len(LINES)], markersize=8 if one.front else 6, capsize=2,
                       markerfacecolor=None if one.front else "#ffffff")
+    keys = [axes.plot([], [], MARKS[look % len(MARKS)], color=LINES[look % len(LINES)], label=family)[0]
+            for look, family in enumerate(families)]
+    axes.legend(handles=keys, loc="upper left", ncols=2, fontsize=11)
     front = [one for one in shown if one.front]
     axes.step([one.rate for one in front], [one.worst.value for one in front], where="pre", color=QUIET, linewidth=1.2,
-              zorder=0)
+              alpha=0.5, zorder=0)
     floors = [one.worst.floor for one in shown if math.isfinite(one.worst.floor)]
     if floors:
         axes.axhline(float(np.mean(floors)), color=QUIET, linestyle=":", linewidth=1.2, zorder=0)

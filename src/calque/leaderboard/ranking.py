@@ -40,7 +40,7 @@ class Line:
 
     name: str
     kind: str
-    about: str
+    family: str
     seeds: int
     figures: Mapping[str, Number] = field(default_factory=dict)
     copying: Number = field(default_factory=lambda: Number(math.nan, math.nan))
@@ -75,7 +75,8 @@ def line(scores: Sequence[Score], rate: float) -> Line:
     """Trainings of one entry with several seeds, as one."""
     kind, good = KINDS[scores[0].kind], [score for score in scores if not score.failed]
     failed = next((score.failed for score in scores if score.failed), "")
-    made = Line(scores[0].name, scores[0].kind, kind.about, len(good), density=kind.density, failed=failed, rate=rate)
+    made = Line(scores[0].name, scores[0].kind, kind.objective, len(good), density=kind.density, failed=failed,
+                rate=rate)
     if not good:
         return made
     names = [(part, name) for part, figures in good[0].parts.items() for name in figures]
