@@ -64,6 +64,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "mixture": {"kind": "mixture", "model": {"components": 5}},
     "student": {"kind": "student", "model": {"latent": 5}, "objective": {"pairs": 64}},
     "flow matching": {"kind": "flow-matching", "model": {"nodes": 16}},
+    "flow matching by transport": {"kind": "ot-flow-matching", "model": {"nodes": 16}},
     "flow matching in one step": {"kind": "flow-matching", "model": {"layers": 1, "solver": "euler", "passes": 1}},
 }
 
@@ -126,7 +127,11 @@ def test_a_draw_is_a_pure_function_whatever_the_batch(data: Data, name: str) -> 
     assert not torch.allclose(whole, other)
 
 
-@pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if KINDS[entry["kind"]].density])
+NEAR = "flow matching in one step"  # of which the density is that of as many steps as it takes
+EXACT = [name for name, entry in CATALOGUE.items() if KINDS[entry["kind"]].density and name != NEAR]
+
+
+@pytest.mark.parametrize("name", EXACT)
 def test_a_density_integrates_to_one_and_matches_its_draws(name: str) -> None:
     """Counts of draws in the squares of a chessboard are those of the density, within their chance."""
     torch.manual_seed(0)

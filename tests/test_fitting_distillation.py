@@ -66,7 +66,7 @@ def distance(student: Run, teacher: Run, rows: int = 20_000) -> float:
 def test_a_linear_teacher_is_learnt_before_the_first_step() -> None:
     """With the network's end at zero, the linear path is the teacher's matrix."""
     sample = prepare(Table.of({"x": np.random.default_rng(0).normal(2, 3, 500), "y": np.arange(500.0)}), steps=[])
-    teacher = fit(sample, quiet=True, batch=50, **LINEAR)
+    teacher = fit(sample, quiet=True, **LINEAR)
     generator = DenseGenerator(sample.preparation.layout, latent=3, layers=1, base=8, norm="none", skip=True)
     torch.nn.init.zeros_(generator.head[0].weight)
     torch.nn.init.zeros_(generator.head[0].bias)

@@ -1,78 +1,46 @@
-"""Flow matching: the solvers' orders, the exact velocity of a normal, known truths with conditions."""
+"""Regression of a velocity: its formula, known truths with conditions, transport that leaves conditions alone."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from scipy.stats import kstest
+from test_models_matching import MEAN, WIDTH, exact
+from torch import Tensor, nn
 
-from calque.errors import ConfigError
+from calque.errors import ConfigError, DataError
 from calque.fitting import fit
+from calque.fitting import matching as fitting_matching
 from calque.fitting.matching import Matching
 from calque.fitting.objective import Batch
+from calque.fitting.transport import GROUP, paired
 from calque.judging.watching import watched
 from calque.models import DenseGenerator, FlowMatching
-from calque.models.matching import SOLVERS, carry
 from calque.preparing import prepare
+from calque.run import Run
 from calque.table import Layout, Table
 
-MEAN, WIDTH = 1.5, 0.4  # of a normal target
 ROWS = 8000
 
 
-def exact(x: Tensor, time: float | Tensor) -> Tensor:
-    """Velocity E[x₁ − z | x_t = x] from a standard normal to the normal target: linear in x."""
-    variance = (1 - time) ** 2 + (time * WIDTH) ** 2
-    return MEAN + (time * WIDTH**2 - (1 - time)) / variance * (x - time * MEAN)
-
-
-@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2), ("midpoint", 2)])
-def test_the_error_falls_with_the_order_of_the_solver(solver: str, order: int) -> None:
-    """The velocity 2 t x carries x to e · x."""
-    noise = torch.linspace(-3, 3, 50, dtype=torch.float64)[:, None]
-    ends = [carry(lambda x, time: 2 * time * x, noise, steps, SOLVERS[solver][0]) for steps in (64, 128, 256)]
-    errors = [float((end - math.e * noise).abs().max()) for end in ends]
-    for coarse, fine in pairwise(errors):
-        assert math.log2(coarse / fine) == pytest.approx(order, abs=0.15)
-
-
-@pytest.mark.parametrize(("solver", "steps"), [("euler", 2000), ("heun", 64), ("midpoint", 8)])
-def test_the_velocity_of_a_normal_carries_noise_to_it(solver: str, steps: int) -> None:
-    noise = torch.linspace(-3, 3, 50, dtype=torch.float64)[:, None]
-    drawn = carry(exact, noise, steps, SOLVERS[solver][0])
-    torch.testing.assert_close(drawn, MEAN + WIDTH * noise, rtol=0, atol=1e-3)
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_passes_are_passes(solver: Any) -> None:
-    """A draw calls the network as often as it says, at times within [0, 1]."""
-    generator = FlowMatching(Layout.flat(["a", "b"]), solver=solver, passes=6)
-    times: list[float] = []
-    generator.network.register_forward_pre_hook(lambda _, inputs: times.append(inputs[0][0, 2].item()))
-    generator.sample(torch.randn(5, 2), torch.zeros(5, 0))
-    assert len(times) == 6
-    assert min(times) == 0
-    assert max(times) <= 1
-
-
 def test_the_loss_is_its_formula() -> None:
-    """With a velocity of zero it is the mean square of x − z; times are uniform."""
+    """With an empty network the velocity is a standard normal's; times are uniform."""
     generator = FlowMatching(Layout.flat(["a", "b"]))
     for parameter in generator.parameters():
-        torch.nn.init.zeros_(parameter)
+        nn.init.zeros_(parameter)
     objective, seen = Matching(generator), []
     generator.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     torch.manual_seed(0)
     x, start, time = torch.randn(20_000, 2) + 3, torch.randn(20_000, 2), torch.randn(20_000, 1)
     loss = objective.loss("generator", Batch(x, x[:, :0], {"start": start, "time": time}), 0)
-    torch.testing.assert_close(loss, (x - start).square().mean())
     between, times = seen[0][:, :2], seen[0][:, 2:3]
     torch.testing.assert_close(between, (1 - times) * start + times * x)
+    normal = (2 * times - 1) / (times**2 + (1 - times) ** 2) * between
+    torch.testing.assert_close(loss, (normal - (x - start)).square().mean())
     shares = torch.histc(times, 10, 0, 1) / len(times)
     torch.testing.assert_close(shares, torch.full((10,), 0.1), rtol=0, atol=4 * math.sqrt(0.09 / len(times)))
 
@@ -110,20 +78,111 @@ def test_the_velocity_of_a_normal_is_found() -> None:
     assert float((found - wanted).square().mean().sqrt()) < 0.1 * float(wanted.std())
 
 
-@pytest.mark.parametrize(("truth", "context", "steps", "limit"),
-                         [(ring, [], 2000, 0.59), (normals, ["energy", "charge"], 1000, 0.53)])
-def test_it_learns_a_known_truth(truth: Any, context: list[str], steps: int, limit: float) -> None:
+def learnt(truth: Any, context: list[str], steps: int, kind: str = "flow-matching", **settings: Any) -> Run:
     data = prepare(truth(ROWS, 0), context=context, steps=["standardise *"])
-    run = fit(data, "flow-matching", steps=steps, batch=512, model={"nodes": 64, "passes": 16}, quiet=True,
-              average=0.99, watch_every=steps, optimiser={"rate": 1e-2})
-    judged = truth(6000, 1)
-    assert watched(("auc",), judged, run.imitate(judged, seed=3), 6000, 0)["auc"] < limit
+    return fit(data, kind, steps=steps, batch=512, quiet=True, average=0.99, watch_every=steps,
+               optimiser={"rate": 1e-2}, **{"model": {"nodes": 64}, **settings})
+
+
+def auc(truth: Any, run: Run) -> float:
+    judged = truth(6000, 5)
+    return watched(("auc",), judged, run.imitate(judged, seed=3), 6000, 0)["auc"]
+
+
+@pytest.mark.parametrize(("truth", "context", "kind", "steps", "limit"), [
+    (ring, [], "flow-matching", 2000, 0.59), (ring, [], "ot-flow-matching", 1000, 0.66),
+    (normals, ["energy", "charge"], "flow-matching", 600, 0.53),
+    (normals, ["energy", "charge"], "ot-flow-matching", 600, 0.53)])
+def test_it_learns_a_known_truth(truth: Any, context: list[str], kind: str, steps: int, limit: float) -> None:
+    assert auc(truth, learnt(truth, context, steps, kind)) < limit
+
+
+def test_pairs_are_the_nearest_and_noise_is_only_reordered() -> None:
+    """On a line the cheapest pairs are those in order, in each group."""
+    torch.manual_seed(0)
+    x, noise = torch.randn(GROUP + 9, 1), torch.randn(GROUP + 9, 1)
+    found = paired(x, noise, x[:, :0])
+    for part in (slice(GROUP), slice(GROUP, None)):
+        assert torch.equal(found[part][x[part, 0].argsort()], noise[part].sort(0).values)
+
+
+def contexts(rows: int) -> Tensor:
+    """A category of two levels beside a number."""
+    hot = nn.functional.one_hot(torch.randint(0, 2, (rows,)), 2).float()
+    return torch.cat([hot, torch.randn(rows, 1)], 1)
+
+
+def test_categories_are_never_mixed_and_noise_stays_normal_in_each() -> None:
+    """Without the price on contexts, noise is far from a standard normal given the category."""
+    torch.manual_seed(1)
+    rows = 200 * GROUP
+    noise, context = torch.randn(rows, 2), contexts(rows)[:, :2]
+    x = torch.randn(rows, 2) + 3 * context[:, :1]
+    marked = torch.cat([noise, context[:, :1]], 1)  # a third column that remembers its row, and costs nothing
+    found = paired(nn.functional.pad(x, (0, 1)), marked, context)
+    assert torch.equal(found[:, 2], context[:, 0])
+    assert (found[:, :2] - x).square().mean() < 0.8 * (noise - x).square().mean()
+    plain = paired(x, noise, context, hold=0)
+    for level in (0, 1):
+        own = context[:, 0] == level
+        assert kstest(found[own, 0].numpy(), "norm").pvalue > 0.01
+        assert kstest(plain[own, 0].numpy(), "norm").pvalue < 1e-9
+
+
+def test_along_a_number_noise_hardly_moves() -> None:
+    """The correlation of noise and condition, which has to be zero; plain transport's is 0.8."""
+    torch.manual_seed(2)
+    rows = 400 * GROUP
+    noise, number = torch.randn(rows, 1), torch.randn(rows, 1)
+    x = (1.5 * number + torch.randn(rows, 1)) / math.sqrt(3.25)
+
+    def correlation(found: Tensor) -> float:
+        return float(torch.corrcoef(torch.cat([found, number], 1).T)[0, 1])
+
+    assert abs(correlation(paired(x, noise, number))) < 0.025
+    assert correlation(paired(x, noise, number, hold=0)) > 0.7
+    assert (paired(x, noise, number) - x).square().mean() < 0.8 * (noise - x).square().mean()
+
+
+def test_plain_transport_spoils_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same training with pairs that ignore the context draws a wrong mean and width in each."""
+    good = learnt(normals, ["energy", "charge"], 400, "ot-flow-matching")
+    monkeypatch.setattr(fitting_matching, "paired", lambda x, noise, context: paired(x, noise, context, hold=0))
+    plain = learnt(normals, ["energy", "charge"], 400, "ot-flow-matching")
+    assert auc(normals, good) < 0.54
+    assert auc(normals, plain) > 0.7
+    for charge in (-1, 1):
+        given = {"energy": 1.0, "charge": charge}
+        one, other = (run.sample(5000, context=given)["x"] for run in (good, plain))
+        assert one.mean() == pytest.approx(MEAN, abs=0.15)
+        assert one.std() == pytest.approx(1 + 0.6 * charge, rel=0.2)
+        assert abs(other.mean() - MEAN) > 0.3 or abs(other.std() / (1 + 0.6 * charge) - 1) > 0.3
+
+
+def test_transport_needs_fewer_passes() -> None:
+    """Two passes: lines that cross less can be followed in longer steps."""
+    settings = {"model": {"nodes": 64, "solver": "heun", "passes": 2}}
+    near, independent = (learnt(ring, [], 500, **settings, objective={"coupling": coupling})
+                         for coupling in ("transport", "independent"))
+    assert auc(ring, near) < auc(ring, independent) - 0.1
+
+
+def test_transport_cannot_subtract() -> None:
+    weighted = ring(1000, 0).with_columns({"w": np.where(np.arange(1000) % 5, 1.0, -1.0)})
+    data = prepare(Table.of(weighted.to_dict(), weight="w"))
+    with pytest.raises(DataError, match=r"find other noise than the rest; set fit.objective.coupling = "):
+        fit(data, "ot-flow-matching", quiet=True)
+    fit(data, "flow-matching", steps=1, quiet=True)
+    objective = Matching(FlowMatching(Layout.flat(["a"])), coupling="transport")
+    ones = torch.ones(3, 1)
+    batch = Batch(ones, ones[:, :0], {"start": ones, "time": ones}, ones[:, 0])
+    with pytest.raises(DataError, match="the sample has negative weights"):
+        objective.loss("generator", batch, 0)
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda: FlowMatching(Layout.flat(["a"]), solver="heun", passes=5), "passes = 5: a step of 'heun' takes 2"),
-    (lambda: FlowMatching(Layout.flat(["a"]), solver="hein"), "no solver 'hein'; nearest: heun"),  # type: ignore[arg-type]
     (lambda: Matching(DenseGenerator(Layout.flat(["a"]))), "which a DenseGenerator has not"),
+    (lambda: fit(prepare(ring(1000, 0)), "flow-matching", objective={"coupling": "trasport"}), "coupling = 'trasport'"),
 ])
 def test_a_wrong_setting_is_one_clear_line(make: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -93,7 +93,7 @@ def test_every_kind_subtracts_or_refuses(kind: str, tmp_path: Path) -> None:
         return
     with pytest.raises(DataError, match=rf"training weights are negative, which kind '{kind}' cannot subtract.*; "
                                         r"these can: .*flow.*; fit.weights = \"column\" learns"):
-        fit(data, kind, out=tmp_path / "run", **TINY)
+        fit(data, kind, out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -152,7 +152,7 @@ def test_what_negative_weights_leave_nothing_of_is_refused() -> None:
 def test_weights_as_columns_or_ignored_need_no_signs() -> None:
     for mode in ("column", "none"):
         data = prepare(small(), weights=mode, seed=1, **({"w": "discrete"} if mode == "column" else {}))
-        run = fit(data, "mixture", model={"components": 3}, **TINY)
+        run = fit(data, "mixture", model={"components": 3}, quiet=True)
         drawn = run.sample(500)
         assert drawn.weight == ("w" if mode == "column" else None)
         assert mode == "none" or set(drawn["w"]) == {-1, 1}

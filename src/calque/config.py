@@ -86,6 +86,9 @@ class FitConfig(Section):
     teacher: FitConfig | str | None = None
 
 
+OF_STEPS = ("batch", "optimiser", "average", "clip", "precision")  # settings without a meaning where none is taken
+
+
 class JudgeConfig(Section):
     """How to judge: by which measures, in which views (`define` makes views of expressions), with how many rows."""
 
@@ -243,6 +246,20 @@ def presets(kind: str) -> dict[str, Mapping[str, Any]]:
     return {"model": found.model, "objective": found.settings, "optimiser": found.optimiser} if found else {}
 
 
+def solved(kind: str) -> bool:
+    """Whether a kind takes no steps; a kind that does not exist is not solved either."""
+    return kind in KINDS and KINDS[kind].solved
+
+
+def check_used(fit: FitConfig) -> None:
+    """Raise ConfigError for settings of steps, where the kind takes none."""
+    ours = FitConfig()
+    given = [f"fit.{name}" for name in OF_STEPS if getattr(fit, name) != getattr(ours, name)]
+    if given and solved(fit.kind):
+        raise ConfigError(f"{', '.join(given)} would be ignored: kind {fit.kind!r} is solved at once, not trained step "
+                          f"by step; leave {'it' if len(given) == 1 else 'them'} out")
+
+
 def without_presets(fit: Mapping[str, Any]) -> dict[str, Any]:
     """A [fit] table as the user wrote it: what its kind or a default brought along is taken out again."""
     defaults = merge({"optimiser": OptimiserConfig().model_dump()}, presets(fit["kind"]))
@@ -252,9 +269,11 @@ def without_presets(fit: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def for_category(fit: Mapping[str, Any], own: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The common [fit] table as a category's own table finds it: no presets of another kind, its own teacher."""
+    """The common [fit] table as a category's own table finds it: nothing that is another kind's, its own teacher."""
     changed = own.get("kind", fit["kind"]) != fit["kind"]
     found = {**without_presets(fit), "teacher": None} if changed else dict(fit)
+    if changed and solved(own["kind"]):
+        found = {key: value for key, value in found.items() if key not in OF_STEPS}
     teacher = found["teacher"]
     if isinstance(teacher, str):
         found["teacher"] = str(Path(teacher) / name)

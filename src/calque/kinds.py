@@ -14,7 +14,8 @@ class Kind:
     """One line of the table: a generator and an objective by their names, and what they are given.
 
     `model`, `settings` and `optimiser` are defaults of [fit.model], [fit.objective] and [fit.optimiser]; what a user
-    sets wins. `density` says whether the generator has one, `passes` how many network passes a draw takes.
+    sets wins. `density` says whether the generator has one, `passes` how many network passes a draw takes. A `solved`
+    kind takes no steps, and has no use for what steers them.
     """
 
     about: str
@@ -26,6 +27,7 @@ class Kind:
     optimiser: Mapping[str, Any] = field(default_factory=dict)
     density: bool = False
     passes: str = "1"
+    solved: bool = False
 
 
 # networks for the adversarial kinds that need neither batch norm nor dropout, which the note's need
@@ -76,13 +78,17 @@ KINDS: dict[str, Kind] = {
                 "likelihood", {"univariate": "affine", "transforms": 5, "inverse": True}, optimiser=LIKELY,
                 density=True, passes="one per transform"),
     "mixture": Kind("mixture of Gaussians, full covariances: the baseline", "Dempster, Laird & Rubin 1977",
-                    "mixture", "expectation", density=True),
+                    "mixture", "expectation", density=True, solved=True),
     "student": Kind("one pass, taught noise by noise by a trained generator (fit.teacher)", "arXiv:2101.02388", "dense",
                     "distillation", {"layers": 2, "base": 32, "shape": "flat", "norm": "none", "dropout": 0.0,
                                      "activation": "relu", "skip": True},
                     optimiser={"rate": 5e-3, "beta2": 0.99, "schedule": "cosine"}),
     "flow-matching": Kind("velocity from noise to events, independent coupling", "arXiv:2210.02747", "flow-matching",
-                          "matching", optimiser={"rate": 5e-3, "schedule": "cosine"}, passes="fit.model.passes, 8"),
+                          "matching", optimiser={"rate": 5e-3, "schedule": "cosine"}, density=True,
+                          passes="fit.model.passes, 8"),
+    "ot-flow-matching": Kind("flow matching along shorter ways, by transport within the batch", "arXiv:2503.10636",
+                             "flow-matching", "matching", {"passes": 4}, {"coupling": "transport"},
+                             {"rate": 5e-3, "schedule": "cosine"}, density=True, passes="fit.model.passes, 4"),
 }
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from calque import __version__
-from calque.config import Config, checked, load_config, merge, to_toml
+from calque.config import Config, check_used, checked, load_config, merge, to_toml
 from calque.config import build as build_config
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting.adversarial import Adversarial
@@ -77,6 +77,7 @@ def fit(
     """
     own = {} if teacher is None else {"teacher": described(teacher)}
     config = settle(data, kind, out, config, {**settings, **own})
+    check_used(config.fit)
     folder = Path(out) if out is not None else None
     device = choose_device(config.fit.device)
     with threads(config.fit.threads), torch.random.fork_rng(devices=[]):
@@ -174,7 +175,8 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
     x, context, weights = data.encode(TRAIN)
     check_reach(run.generator, x)
     check_signs(objective, weights, config.kind)
-    loop = Loop(objective, Batches(x, context, weights, config.batch, device), config, run.config.seed)
+    batch = config.batch if objective.turns else 0
+    loop = Loop(objective, Batches(x, context, weights, batch, device), config, run.config.seed)
     watch = Watch(run, data, config)
     claim(run, folder, resume)  # only now: what cannot be trained leaves no folder behind
     begun, entries = time.monotonic(), []

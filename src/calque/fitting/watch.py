@@ -22,9 +22,9 @@ LEAST = 50  # validation rows below which there is nothing to watch
 class Watch:
     """Looks at the averaged generator, remembers the best one and how long ago that was.
 
-    The best one has the highest mean log density on validation rows where the generator has a density (it is
-    by far the more precise), and the lowest AUC elsewhere; `fit.watch` names another measure, or "latest" for the
-    last weights, `fit.measures` those that go to the history. A classifier knows no negative weights: where there
+    The best one has the highest mean log density on validation rows where the generator has a density at little cost
+    (it is by far the more precise), and the lowest AUC elsewhere; `fit.watch` names another measure, or "latest" for
+    the last weights, `fit.measures` those that go to the history. A classifier knows no negative weights: where there
     are any, the energy distance stands in for the AUC. Raises ConfigError for measures that cannot be taken,
     DataError for validation rows whose weights sum to nothing.
     """
@@ -35,8 +35,10 @@ class Watch:
         self.real = self.rows.keep(self.rows.varying)  # a rare flag may not vary in so few
         self.active = len(self.real) >= LEAST
         signed = bool((self.rows.weights < 0).any())
-        auto = "log_prob" if run.generator.has_density else "energy" if signed else "auc"
+        cheap = run.generator.has_density and not run.generator.costly_density
+        auto = "log_prob" if cheap else "energy" if signed else "auc"
         self.measure = auto if config.watch == "auto" else config.watch
+        self.dense = cheap or self.measure == "log_prob"
         if self.measure == "log_prob" and not run.generator.has_density:
             raise ConfigError(f"fit.watch = \"log_prob\": kind {config.kind!r} has no density to watch; use \"auc\"")
         wanted = ["energy" if signed and name == "auc" else name for name in config.measures]
@@ -57,7 +59,7 @@ class Watch:
             drawn = replace(self.run, generator=generator.cpu())
             fake = drawn.imitate(self.rows, seed=loop.step).keep(self.real.features)
             measured |= watched(self.measures, self.real, fake, self.config.watch_rows, self.run.config.seed)
-        if self.active and generator.has_density:
+        if self.active and self.dense:
             measured["log_prob"] = self.density(generator)
         self.remember(self.score(measured, loop.step), loop, generator.state_dict())
         return measured

@@ -3,56 +3,96 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from calque.errors import ConfigError
-from calque.models.generator import Generator, beside
+from calque.models.flows.flow import Flow
+from calque.models.generator import beside
 from calque.models.network import choose, dense
 from calque.table import Layout
 
-Solver = Literal["euler", "heun", "midpoint"]
+Solver = Literal["euler", "heun", "midpoint", "rk4"]
 Velocity = Callable[[Tensor, float], Tensor]
+FINE = 16  # steps of the fourth order in which densities and latents are found
 
 
-class FlowMatching(Generator):
+class FlowMatching(Flow):
     """Events carried from noise along a velocity v(x, t | c) in time t = 0…1 (Lipman et al. 2022, arXiv:2210.02747).
 
-    A dense network gives the velocity; time enters with its sines and cosines of `frequencies` half periods. A draw
-    costs `passes` of the network: as many Euler steps, or half as many of Heun or midpoint, whose errors fall with
-    the square of the step.
+    A dense network gives what v differs by from the velocity of a standard normal; time enters with its sines and
+    cosines of `frequencies` half periods. A draw costs `passes` of the network: as many Euler steps, half as many of
+    Heun or midpoint, a quarter of Runge and Kutta's; errors fall with the first, second and fourth power of the step.
+    Density and latents are those of the flow itself, which few passes only come near to.
     """
+
+    costly_density = True
 
     def __init__(self, layout: Layout, context: int = 0, *, layers: int = 3, nodes: int = 128, frequencies: int = 3,
                  activation: str = "silu", solver: Solver = "midpoint", passes: int = 8) -> None:
-        super().__init__(layout, context)
-        self.advance, cost = choose("solver", solver, SOLVERS)
+        advance, cost = choose("solver", solver, SOLVERS)
         if passes < cost or passes % cost:
             raise ConfigError(f"fit.model.passes = {passes}: a step of {solver!r} takes {cost}; give a multiple of it")
-        self.noise, self.steps, self.frequencies = self.size, passes // cost, frequencies
+        super().__init__(layout, context, passes // cost)
+        self.advance, self.steps, self.frequencies = advance, passes // cost, frequencies
         self.network = dense(self.size + 1 + 2 * frequencies + context, [nodes] * layers, self.size,
                              activation=activation)
+        bend(self.network)
 
     def velocity(self, x: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """Events (B, D) on their way at times (B, 1), with context (B, C) → velocities (B, D)."""
         angles = math.pi * time * torch.arange(1, self.frequencies + 1, device=x.device)
         velocity: Tensor = self.network(beside(torch.cat([x, time, angles.sin(), angles.cos()], 1), context))
-        return velocity
+        return velocity + (2 * time - 1) / (time**2 + (1 - time) ** 2) * x
+
+    def at(self, context: Tensor) -> Velocity:
+        """The velocity, given a context, at one time for all events."""
+        return lambda x, time: self.velocity(x, torch.full_like(x[:, :1], time), context)
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, D) and (B, C) → (B, D)."""
-        def velocity(x: Tensor, time: float) -> Tensor:
-            return self.velocity(x, torch.full_like(x[:, :1], time), context)
-        return carry(velocity, noise, self.steps, self.advance)
+        return carry(self.at(context), noise, clock(self.steps), self.advance)
 
     def latents(self, x: Tensor, context: Tensor, normals: Tensor) -> Tensor:
-        """All normals (B, D), along the velocity backwards in finer steps; near, not exact."""
-        def velocity(x: Tensor, time: float) -> Tensor:
-            return -self.velocity(x, torch.full_like(x[:, :1], 1 - time), context)
-        return carry(velocity, x, 4 * self.steps, self.advance)
+        """All normals (B, D), along the velocity backwards in fine steps; without the density's divergence."""
+        return carry(self.at(context), x, clock(FINE)[::-1], rk4)
+
+    def normalise(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) and (B, C) → noise (B, D) and log |∂noise/∂x| (B,), the divergence summed on the way back.
+
+        Costs one pass and D gradients for each of 64 velocities.
+        """
+        wanted = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.set_grad_enabled(wanted):
+            given = context.clone()  # not as inference mode made it: the divergence is a gradient
+            both = nn.functional.pad(x.clone(), (0, 1))
+            both = carry(lambda both, time: self.spread(both, time, given), both, clock(FINE)[::-1], rk4)
+        return both[:, :-1], both[:, -1]
+
+    def spread(self, both: Tensor, time: float, context: Tensor) -> Tensor:
+        """Velocity and divergence (B, D + 1) of events beside their logarithms of volume; exact, column by column."""
+        wanted = torch.is_grad_enabled()
+        with torch.enable_grad():
+            x = both[:, :-1] if both.requires_grad else both[:, :-1].detach().requires_grad_()
+            velocity = self.at(context)(x, time)
+            slopes = [torch.autograd.grad(column.sum(), x, create_graph=wanted, retain_graph=True)[0][:, place]
+                      for place, column in enumerate(velocity.unbind(1))]
+            found = torch.cat([velocity, torch.stack(slopes).sum(0)[:, None]], 1)
+        return found if wanted else found.detach()
+
+
+def bend(network: nn.Sequential) -> None:
+    """Give the hidden layers He's initial weights (He et al. 2015, arXiv:1502.01852).
+
+    With torch's smaller ones a network begins all but linear, and events with the moments of a normal keep it so.
+    """
+    for layer in list(network)[:-2]:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
 
 
 Advance = Callable[[Velocity, Tensor, float, float], Tensor]
@@ -74,11 +114,31 @@ def midpoint(velocity: Velocity, x: Tensor, time: float, step: float) -> Tensor:
     return x + step * velocity(x + 0.5 * step * velocity(x, time), time + 0.5 * step)
 
 
-SOLVERS: dict[str, tuple[Advance, int]] = {"euler": (euler, 1), "heun": (heun, 2), "midpoint": (midpoint, 2)}
+def rk4(velocity: Velocity, x: Tensor, time: float, step: float) -> Tensor:
+    """Along a mean of velocities at both ends and, twice, half way: fourth order (Runge 1895, Kutta 1901)."""
+    half = time + 0.5 * step
+    first = velocity(x, time)
+    second = velocity(x + 0.5 * step * first, half)
+    third = velocity(x + 0.5 * step * second, half)
+    fourth = velocity(x + step * third, time + step)
+    return x + step / 6 * (first + 2 * second + 2 * third + fourth)
 
 
-def carry(velocity: Velocity, x: Tensor, steps: int, advance: Advance) -> Tensor:
-    """Carry x (B, D) from time 0 to 1 in equal steps."""
-    for number in range(steps):
-        x = advance(velocity, x, number / steps, 1 / steps)
+SOLVERS: dict[str, tuple[Advance, int]] = {"euler": (euler, 1), "heun": (heun, 2), "midpoint": (midpoint, 2),
+                                           "rk4": (rk4, 4)}
+
+
+def clock(steps: int) -> list[float]:
+    """Times from 0 to 1, ever closer: events take shape towards the end, where velocities change fastest.
+
+    >>> clock(2)
+    [0.0, 0.625, 1.0]
+    """
+    return [(number / steps) * (3 - number / steps) / 2 for number in range(steps + 1)]
+
+
+def carry(velocity: Velocity, x: Tensor, times: Sequence[float], advance: Advance) -> Tensor:
+    """Carry x (B, D) from the first of the times to the last; backwards where they fall."""
+    for time, after in pairwise(times):
+        x = advance(velocity, x, time, after - time)
     return x
