@@ -29,8 +29,8 @@ from calque.threads import threads
 
 IMPORTANCE = "importance of the draw"  # a column beside the others, for as long as events are chosen
 FEWEST, MOST = 10, 20_000  # training events that are described
-PILOT = 20_000  # draws for the description of what the generator makes, and again for the bound
-COMPONENTS = 8
+PILOT = 20_000  # draws for each description of what the generator makes, and for the bound
+ROUNDS, COMPONENTS = 3, 8  # of such descriptions
 FLOOR = 0.02  # variance that is added to each component, in units of the generator's normals
 LEAST = 1e-9  # share of what a generator makes that can be looked for
 CLIPPED = 0.005  # share of the region's probability that may lie above the bound
@@ -160,13 +160,15 @@ def describe(latents: Tensor, context: Tensor, weights: Tensor, components: int,
 
 
 def refine(run: AimedRun, where: Where, given: Given | None) -> AimedRun:
-    """Aim again, at what the generator itself makes in the region, and find a bound of the importance there."""
-    latents, context, importance = pilot(run, where, given, 0)
-    weights = importance.clamp(max=bound(importance))
-    description = describe(latents, context, weights, COMPONENTS, run.config.seed)
-    finer = replace(run, generator=Aimed(run.aimed.inner, description).eval())
-    most = bound(pilot(finer, where, given, 1)[2])
-    return replace(run, generator=Aimed(run.aimed.inner, description, most).eval(), rate=run.rate * most)
+    """Aim again and again at what the generator itself makes in the region, then bound the importance there."""
+    inner = run.aimed.inner
+    for number in range(ROUNDS):
+        latents, context, importance = pilot(run, where, given, number)
+        weights = importance.clamp(max=bound(importance))  # no single event may draw a component to itself
+        description = describe(latents, context, weights, COMPONENTS, run.config.seed)
+        run = replace(run, generator=Aimed(inner, description).eval())
+    most = bound(pilot(run, where, given, ROUNDS)[2])
+    return replace(run, generator=Aimed(inner, run.aimed.description, most).eval(), rate=run.rate * most)
 
 
 def pilot(run: AimedRun, where: Where, given: Given | None, number: int) -> tuple[Tensor, Tensor, Tensor]:
