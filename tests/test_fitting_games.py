@@ -21,6 +21,7 @@ from calque.fitting.fit import build_objective
 from calque.fitting.games import GAMES
 from calque.fitting.loop import Loop
 from calque.fitting.objective import Batch
+from calque.kinds import KINDS
 from calque.models import DenseGenerator
 from calque.models.codes import Codes
 from calque.models.network import SpectralLinear
@@ -60,6 +61,7 @@ def gradients(loss: Tensor, parameters: Any) -> list[Tensor]:
 
 CHOICES = [*({"game": game, "constraint": constraint} for game, constraint in itertools.product(GAMES, CONSTRAINTS)),
            *({"game": game, "norm": "spectral"} for game in GAMES),
+           *({"norm": "spectral", "constraint": constraint} for constraint in CONSTRAINTS if constraint != "none"),
            *({"game": game, "constraint": constraint, "unroll": 2, "unroll_rate": 0.05}
              for game, constraint in itertools.product(GAMES, ["none", "clip", "gradient-penalty", "r1r2",
                                                                "adversarial-lipschitz"])),
@@ -291,7 +293,7 @@ def test_feature_matching_is_the_distance_of_means() -> None:
         expected = (real_mean - fake_mean).square().sum()
         torch.testing.assert_close(objective.loss("generator", batch, 0), expected)
         same = batch.x.repeat(objective.game.draws, 1)
-        assert float(objective.generator_loss(objective.critic, batch, same)) < 1e-9
+        assert float(objective.generator_loss(objective.critic, batch, same).detach()) < 1e-9
 
 
 def test_codes_are_what_their_normals_say() -> None:
@@ -391,6 +393,7 @@ def test_diagnoses_see_what_goes_wrong() -> None:
     objective.after("critic", 0)
     told = objective.diagnose(batch)
     assert told["spread/narrowest"] == pytest.approx(0.1)
+    assert told["weights/median"] <= told["weights/largest"] == pytest.approx(0.02)
     sizes = torch.cat([weight.detach().flatten().abs() for weight in objective.critic.parameters()])
     assert told["clip/share"] == pytest.approx(float((sizes == 0.02).float().mean()), abs=1e-6)
     assert 0.5 < told["clip/share"] < 1
@@ -399,7 +402,20 @@ def test_diagnoses_see_what_goes_wrong() -> None:
     assert told["scores/real"] == pytest.approx(float(scores[0].mean()))
     assert told["scores/generated"] == pytest.approx(float(scores[1].mean()))
     assert told["scores/spread"] == pytest.approx(float(torch.cat(scores).std()))
+    events = batch.x.clone().requires_grad_(), narrow(batch.noise["latent"], batch.context).requires_grad_()
+    slopes = [gradients(objective.critic(x, batch.context)[0].sum(), [x])[0].norm(dim=1).mean() for x in events]
+    assert told["slope/mean"] == pytest.approx(float(torch.stack(slopes).mean()))
     assert objective.training
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_table_says_what_a_kind_can_do(name: str) -> None:
+    """Density and signed weights, as its generator and its objective have them; conditions are taken by all."""
+    config = build({"fit": {"kind": name}}, "here")
+    generator = build_generator(config, Layout.flat(["a", "b"]), 2)
+    assert generator.context == 2
+    assert KINDS[name].density == generator.has_density
+    assert KINDS[name].signed == build_objective(config, generator).signed
 
 
 def test_a_dead_critic_stops_the_training() -> None:

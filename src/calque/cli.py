@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -218,15 +219,15 @@ def recipes() -> None:
 
 @app.command()
 def models() -> None:
-    """List the kinds of generators: density, passes to sample, what it is, paper."""
-    from calque.kinds import KINDS
+    """List the kinds of generators, their papers and what they can do; every kind takes conditions.
 
-    rows = [("kind", "density", "passes", "what", "paper"),
-            *((name, "yes" if kind.density else "no", kind.passes, kind.about, kind.paper)
-              for name, kind in KINDS.items())]
-    widths = [max(len(row[place]) for row in rows) for place in range(5)]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    DENSITY: it has a log_prob. SIGNED: it learns from negative weights. PASSES: of its network for one draw of D
+    columns with T transforms.
+    """
+    from calque.kinds import describe_kinds
+
+    for line in describe_kinds(shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000):
+        typer.echo(line)
 
 
 def main(arguments: list[str] | None = None) -> int:

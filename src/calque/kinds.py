@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +15,9 @@ class Kind:
     """One line of the table: a generator and an objective by their names, and what they are given.
 
     `model`, `settings` and `optimiser` are defaults of [fit.model], [fit.objective] and [fit.optimiser]; what a user
-    sets wins. `density` says whether the generator has one, `passes` how many network passes a draw takes. A `solved`
-    kind takes no steps, and has no use for what steers them.
+    sets wins. `density` says whether the generator has one, `signed` whether it learns from negative weights, `passes`
+    how many network passes a draw takes, of D columns and T transforms. A `solved` kind takes no steps, and has no use
+    for what steers them.
     """
 
     about: str
@@ -26,6 +28,7 @@ class Kind:
     settings: Mapping[str, Any] = field(default_factory=dict)
     optimiser: Mapping[str, Any] = field(default_factory=dict)
     density: bool = False
+    signed: bool = True
     passes: str = "1"
     solved: bool = False
 
@@ -35,24 +38,41 @@ SMALL = {"latent": 8, "layers": 2, "base": 64, "shape": "flat", "norm": "none", 
 TAME = {"layers": 2, "base": 128, "shape": "flat", "norm": "none", "dropout": 0.0, "input_blur": 0.0}
 SHARP = {**TAME, "label_blur": 0.0}
 FAST = {"rate": 1e-3, "beta1": 0.0, "beta2": 0.99}
+BOLD = {**FAST, "rate": 3e-3}
+LIPSCHITZ = {"rate": 2e-3, "beta1": 0.0, "beta2": 0.9}  # the papers' 1e-4 is for days
 LIKELY = {"rate": 3e-3, "schedule": "cosine"}
 
-KINDS: dict[str, Kind] = {
-    "gan": Kind("the 2018 note's generator and critic", "arXiv:1406.2661; Marshall 2018", "dense", "adversarial"),
+ADVERSARIAL: dict[str, Kind] = {
+    "gan": Kind("the 2018 note's generator and critic", "arXiv:1406.2661; Marshall 2018", "dense", "adversarial",
+                signed=False),
     "minimax-gan": Kind("minimax game, which saturates", "arXiv:1406.2661", "dense", "adversarial",
                         SMALL, {**SHARP, "game": "minimax", "constraint": "r1"}, FAST),
     "lsgan": Kind("least squares", "arXiv:1611.04076", "dense", "adversarial",
-                  SMALL, {**SHARP, "game": "least-squares", "norm": "layer"}, FAST),
+                  SMALL, {**SHARP, "game": "least-squares", "norm": "layer"}, FAST, signed=False),
     "wgan": Kind("Wasserstein game, clipped weights", "arXiv:1701.07875", "dense", "adversarial",
-                 SMALL, {**TAME, "game": "wasserstein", "constraint": "clip", "critic_turns": 5},
-                 {"name": "rmsprop", "rate": 5e-5}),
+                 SMALL, {**TAME, "game": "wasserstein", "constraint": "clip", "strength": 0.1, "critic_turns": 2},
+                 {"name": "rmsprop", "rate": 2e-3}),
     "wgan-gp": Kind("Wasserstein game, gradient penalty", "arXiv:1704.00028", "dense", "adversarial",
-                    SMALL, {**TAME, "game": "wasserstein", "constraint": "gradient-penalty", "critic_turns": 5},
-                    {"rate": 1e-4, "beta1": 0.0, "beta2": 0.9}),
+                    SMALL, {**TAME, "game": "wasserstein", "constraint": "gradient-penalty", "strength": 1.0,
+                            "critic_turns": 3}, LIPSCHITZ),
+    "wgan-alp": Kind("Wasserstein game, adversarial Lipschitz penalty", "arXiv:1907.05681", "dense", "adversarial",
+                     SMALL, {**TAME, "game": "wasserstein", "constraint": "adversarial-lipschitz", "critic_turns": 2},
+                     LIPSCHITZ),
+    "cramer-gan": Kind("energy distance of what the critic makes of events", "arXiv:1705.10743", "dense", "adversarial",
+                       SMALL, {**TAME, "game": "cramer", "constraint": "gradient-penalty", "strength": 1.0}, BOLD),
     "sngan": Kind("spectral norm in the critic", "arXiv:1802.05957", "dense", "adversarial",
                   SMALL, {**SHARP, "norm": "spectral", "critic_turns": 2}, FAST),
     "r3gan": Kind("relativistic game, R1 and R2", "arXiv:2501.05441", "dense", "adversarial",
                   SMALL, {**TAME, "game": "relativistic", "constraint": "r1r2"}, FAST),
+    "unrolled-gan": Kind("the generator sees the critic five steps ahead", "arXiv:1611.02163", "dense", "adversarial",
+                         SMALL, {**SHARP, "unroll": 5}, BOLD, signed=False),
+    "feature-gan": Kind("means of the critic's features brought together", "arXiv:1606.03498", "dense", "adversarial",
+                        SMALL, {**SHARP, "constraint": "r1", "feature_matching": True}, BOLD),
+    "infogan": Kind("codes that can be read from the events", "arXiv:1606.03657", "dense", "adversarial",
+                    {**SMALL, "continuous": 2}, {**SHARP, "constraint": "r1", "information": 0.05}, FAST),
+}
+
+AUTOENCODERS: dict[str, Kind] = {
     "vae": Kind("the 2018 note's autoencoder", "arXiv:1312.6114; Marshall 2018", "autoencoder", "variational"),
     "beta-vae": Kind("autoencoder with a high price on its latent channel", "Higgins 2017; arXiv:1804.03599",
                      "autoencoder", "variational", {"latent": 6}, {"beta": 4.0, "warmup": 1000}),
@@ -62,34 +82,42 @@ KINDS: dict[str, Kind] = {
                  "autoencoder", "variational", {"prior": "flow", "likelihood": "autoregressive", "window": 1},
                  {"warmup": 1000}),
     "vq-vae": Kind("autoencoder with discrete codes and a learnt prior of them", "arXiv:1711.00937", "quantised",
-                   "quantising"),
+                   "quantising", signed=False),
     "delta-vae": Kind("autoencoder whose posterior cannot collapse", "arXiv:1901.03416", "autoencoder", "variational",
                       {"prior": "chain", "likelihood": "autoregressive"}),
+}
+
+FLOWS: dict[str, Kind] = {
     "flow": Kind("spline flow, autoregressive: the best density", "arXiv:1906.04032", "autoregressive", "likelihood",
-                 optimiser=LIKELY, density=True, passes="one per column and transform"),
+                 optimiser=LIKELY, density=True, passes="D × T"),
     "nsf": Kind("spline flow of couplings: as fast both ways", "arXiv:1906.04032", "coupling", "likelihood",
-                optimiser=LIKELY, density=True, passes="one per transform"),
+                optimiser=LIKELY, density=True, passes="T"),
     "realnvp": Kind("affine couplings", "arXiv:1605.08803", "coupling", "likelihood", {"univariate": "affine"},
-                    optimiser=LIKELY, density=True, passes="one per transform"),
+                    optimiser=LIKELY, density=True, passes="T"),
     "maf": Kind("affine autoregressive flow", "arXiv:1705.07057", "autoregressive", "likelihood",
                 {"univariate": "affine", "transforms": 5}, optimiser=LIKELY, density=True,
-                passes="one per column and transform"),
+                passes="D × T"),
     "iaf": Kind("affine autoregressive flow, fast to draw and slow to train", "arXiv:1606.04934", "autoregressive",
                 "likelihood", {"univariate": "affine", "transforms": 5, "inverse": True}, optimiser=LIKELY,
-                density=True, passes="one per transform"),
+                density=True, passes="T"),
+}
+
+OTHERS: dict[str, Kind] = {
     "mixture": Kind("mixture of Gaussians, full covariances: the baseline", "Dempster, Laird & Rubin 1977",
-                    "mixture", "expectation", density=True, solved=True),
+                    "mixture", "expectation", density=True, signed=False, solved=True),
     "student": Kind("one pass, taught noise by noise by a trained generator (fit.teacher)", "arXiv:2101.02388", "dense",
                     "distillation", {"layers": 2, "base": 32, "shape": "flat", "norm": "none", "dropout": 0.0,
                                      "activation": "relu", "skip": True},
                     optimiser={"rate": 5e-3, "beta2": 0.99, "schedule": "cosine"}),
     "flow-matching": Kind("velocity from noise to events, independent coupling", "arXiv:2210.02747", "flow-matching",
                           "matching", optimiser={"rate": 5e-3, "schedule": "cosine"}, density=True,
-                          passes="fit.model.passes, 8"),
+                          passes="8"),
     "ot-flow-matching": Kind("flow matching along shorter ways, by transport within the batch", "arXiv:2503.10636",
                              "flow-matching", "matching", {"passes": 4}, {"coupling": "transport"},
-                             {"rate": 5e-3, "schedule": "cosine"}, density=True, passes="fit.model.passes, 4"),
+                             {"rate": 5e-3, "schedule": "cosine"}, density=True, passes="4"),
 }
+
+KINDS: dict[str, Kind] = {**ADVERSARIAL, **AUTOENCODERS, **FLOWS, **OTHERS}
 
 
 def find_kind(name: str) -> Kind:
@@ -97,3 +125,21 @@ def find_kind(name: str) -> Kind:
     if name not in KINDS:
         raise ConfigError(unknown("kind", name, KINDS, "of generator (fit.kind)"))
     return KINDS[name]
+
+
+def describe_kinds(width: int) -> list[str]:
+    """The table for a terminal so many characters wide; what does not fit goes on below itself.
+
+    >>> describe_kinds(200)[9]
+    'r3gan         no       yes    1       relativistic game, R1 and R2 (arXiv:2501.05441)'
+    """
+    says = {True: "yes", False: "no"}
+    rows = [("kind", "density", "signed", "passes", "what it is"),
+            *((name, says[kind.density], says[kind.signed], kind.passes, f"{kind.about} ({kind.paper})")
+              for name, kind in KINDS.items())]
+    first = max(len(row[0]) for row in rows)
+    fronts = [f"{name:{first}}  {density:7}  {signed:6}  {passes:6}  " for name, density, signed, passes, _ in rows]
+    lines = [textwrap.wrap(row[-1], max(20, width - len(front)), break_on_hyphens=False)
+             for front, row in zip(fronts, rows, strict=True)]
+    return [start + line for front, parts in zip(fronts, lines, strict=True)
+            for start, line in zip([front] + len(parts) * [" " * len(front)], parts, strict=False)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from calque.errors import DataError
-from calque.fitting.collapse import check_critic, clipped, narrowest
+from calque.fitting.collapse import check_critic, clipped, narrowest, sizes
 from calque.fitting.constraints import CONSTRAINTS, Constraint
 from calque.fitting.games import GAMES, Game
 from calque.fitting.objective import Batch, Objective
@@ -178,7 +178,7 @@ class Adversarial(Objective):
         return self.information * told
 
     def diagnose(self, batch: Batch) -> dict[str, float]:
-        """Scores and their spread, the generator's narrowest column, weights at the clip, what codes tell."""
+        """Scores and slopes, the generator's narrowest column, sizes of the critic's weights, what codes tell."""
         rows, events = len(batch.x), torch.cat([batch.x, self.still(batch)]).requires_grad_()
         self.eval()  # no dropout, running statistics, exact norms
         seen = self.look(self.critic, events[:rows], events[rows:], batch.context)
@@ -188,8 +188,9 @@ class Adversarial(Objective):
         check_critic(scores, slopes)
         real, fake = scores.chunk(2)
         told = {"scores/real": float(batch.mean(real)), "scores/generated": float(batch.mean(fake)),
-                "scores/spread": float(scores.std()),
-                "spread/narrowest": narrowest(batch, events[rows : 2 * rows].detach())}
+                "scores/spread": float(scores.std()), "slope/mean": float(slopes.norm(dim=1)[: 2 * rows].mean()),
+                "spread/narrowest": narrowest(batch, events[rows : 2 * rows].detach()),
+                **sizes(self.critic.parameters())}
         if self.constraint.holds:
             told["clip/share"] = clipped(self.critic.parameters(), self.strength)
         if self.reader is not None:

@@ -24,6 +24,12 @@ def spread(batch: Batch, x: Tensor) -> Tensor:
     return (weight * (x - mean).square()).mean(0).clamp(min=0).sqrt()
 
 
+def sizes(parameters: Iterable[Tensor]) -> dict[str, float]:
+    """Where the sizes of all weights lie: a clip piles them up at its limit, a penalty leaves them spread."""
+    weights = torch.cat([parameter.detach().flatten().abs() for parameter in parameters])
+    return {"weights/median": float(weights.median()), "weights/largest": float(weights.max())}
+
+
 def clipped(parameters: Iterable[Tensor], limit: float) -> float:
     """Share of all weights that lie at a clip's limit."""
     weights = torch.cat([parameter.detach().flatten().abs() for parameter in parameters])

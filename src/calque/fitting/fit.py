@@ -132,7 +132,7 @@ def check_signs(objective: Objective, weights: Tensor, kind: str) -> None:
     """Raise DataError where an objective cannot subtract the rows that have negative weights."""
     negative = int((weights < 0).sum())
     if negative and not objective.signed:
-        able = ", ".join(name for name, other in KINDS.items() if OBJECTIVES[other.objective].signed)
+        able = ", ".join(name for name, other in KINDS.items() if other.signed)
         why = f" ({objective.unsound})" if objective.unsound else ""
         raise DataError(f"{negative} of {len(weights)} training weights are negative, which kind {kind!r} cannot "
                         f"subtract{why}; these can: {able}; fit.weights = \"column\" learns the weights")
