@@ -114,7 +114,7 @@ OTHERS: dict[str, Kind] = {
                           passes="8"),
     "ot-flow-matching": Kind("flow matching along shorter ways, by transport within the batch", "arXiv:2503.10636",
                              "flow-matching", "matching", {"passes": 4}, {"coupling": "transport"},
-                             {"rate": 5e-3, "schedule": "cosine"}, density=True, passes="4"),
+                             {"rate": 5e-3, "schedule": "cosine"}, density=True, signed=False, passes="4"),
 }
 
 KINDS: dict[str, Kind] = {**ADVERSARIAL, **AUTOENCODERS, **FLOWS, **OTHERS}
