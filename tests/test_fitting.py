@@ -61,6 +61,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "affine couplings": {"kind": "realnvp", "model": {"hidden": [16], "transforms": 3, "mixing": "lu"}},
     "affine": {"kind": "maf", "model": {"hidden": [16], "transforms": 2, "mixing": "lu"}},
     "inverse": {"kind": "iaf", "model": {"hidden": [16], "transforms": 2, "mixing": "permutation"}},
+    "continuous": {"kind": "cnf", "model": {"nodes": 16}},
     "mixture": {"kind": "mixture", "model": {"components": 5}},
     "student": {"kind": "student", "model": {"latent": 5}, "objective": {"pairs": 64}},
     "flow matching": {"kind": "flow-matching", "model": {"nodes": 16, "solver": "rk4", "passes": 32}},

@@ -122,7 +122,8 @@ def test_a_setting_that_makes_no_flow_is_refused(generator: str, settings: dict[
 
 
 # steps and AUC on the conditional Gaussian
-TRUTHS = {"flow": (150, 0.54), "nsf": (200, 0.54), "realnvp": (200, 0.54), "maf": (150, 0.54), "iaf": (150, 0.54)}
+TRUTHS = {"flow": (150, 0.54), "nsf": (200, 0.54), "realnvp": (200, 0.54), "maf": (150, 0.54), "iaf": (150, 0.54),
+          "cnf": (100, 0.54)}
 
 
 @pytest.mark.parametrize("kind", TRUTHS)
