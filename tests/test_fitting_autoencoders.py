@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_fitting_truth import conditional
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
+from truths import conditional
 
 from calque.config import build
 from calque.errors import DataError

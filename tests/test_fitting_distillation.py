@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import STEPS
-from test_fitting_truth import conditional
+from truths import conditional
 
 from calque.config import build, load_config, to_toml
 from calque.errors import ConfigError, FileError

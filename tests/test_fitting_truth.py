@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from truths import SPOTS, conditional, moving, ring, separation, shares
+from truths import SPOTS, learnt, moving, ring, separation, shares
 
 from calque.config import merge
-from calque.fitting import fit
 from calque.kinds import KINDS
-from calque.preparing import prepare
-from calque.run import Run
-from calque.table import Table
-
-__all__ = ["conditional"]
 
 ROWS = 4000
 PLAIN = {"layers": 2, "base": 64, "shape": "flat", "norm": "none", "dropout": 0.0}  # the note's are for hours
@@ -42,13 +35,6 @@ TRUTHS: dict[str, tuple[int, float, int, float, dict[str, Any], dict[str, Any]]]
 }
 
 
-def learnt(truth: Callable[[int, int], Table], kind: str, steps: int, context: list[str],
-           settings: dict[str, Any]) -> Run:
-    """A training on rows of the truth."""
-    data = prepare(truth(6000, 0), steps=["standardise x y"], context=context, seed=1)
-    return fit(data, kind, steps=steps, **{"batch": 128, "watch_every": steps, "quiet": True, **settings})
-
-
 def test_every_adversarial_kind_has_its_truth() -> None:
     assert set(TRUTHS) == {name for name, kind in KINDS.items() if kind.objective == "adversarial"}
 
@@ -57,7 +43,7 @@ def test_every_adversarial_kind_has_its_truth() -> None:
 def test_a_conditional_gaussian_is_learnt(kind: str) -> None:
     """Under a charge and an energy. Untrained the AUC is 0.99; a swapped charge would bring it to 1."""
     steps, reached, _, _, settings, _ = TRUTHS[kind]
-    run = learnt(moving, kind, steps, ["charge", "energy"], settings)
+    run = learnt(moving(6000, 0), kind, steps, settings, ["charge", "energy"])
     fresh, drawn = moving(ROWS, 11), run.sample(ROWS, seed=3)
     assert separation(fresh, run) < reached
     for charge in (-1, 1):
@@ -71,14 +57,14 @@ def test_a_conditional_gaussian_is_learnt(kind: str) -> None:
 def test_a_ring_is_learnt(kind: str) -> None:
     """No spot is lost: within three widths each holds a third of its share of all events, at least."""
     _, _, steps, reached, _, settings = TRUTHS[kind]
-    run = learnt(ring, kind, steps, [], settings)
+    run = learnt(ring(6000, 0), kind, steps, settings, [])
     assert (shares(run.sample(ROWS, seed=3)) > 1 / 3 / SPOTS).all()
     assert separation(ring(ROWS, 11), run) < reached
 
 
 def test_codes_name_the_spots_of_a_ring() -> None:
     """Eight levels, eight spots: each level draws in one spot, and no two in the same."""
-    run = learnt(ring, "infogan", 300, [], EIGHT)
+    run = learnt(ring(6000, 0), "infogan", 300, EIGHT, [])
     noise = torch.randn(ROWS, run.generator.noise, generator=torch.Generator().manual_seed(0))
     level = (torch.special.ndtr(noise[:, -1]) * SPOTS).long()
     drawn = run.events(noise, None)
@@ -94,6 +80,6 @@ def test_codes_name_the_spots_of_a_ring() -> None:
 def test_more_steps_learn_better(kind: str) -> None:
     """Six times as many, and slower towards the end: each spot holds two thirds of its share."""
     _, _, steps, _, _, settings = TRUTHS[kind]
-    run = learnt(ring, kind, 6 * steps, [], merge(settings, {"optimiser": {"schedule": "cosine"}}))
+    run = learnt(ring(6000, 0), kind, 6 * steps, merge(settings, {"optimiser": {"schedule": "cosine"}}), [])
     assert (shares(run.sample(ROWS, seed=3)) > 2 / 3 / SPOTS).all()
     assert separation(ring(ROWS, 11), run) < 0.72

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calque.fitting import fit
 from calque.judging.watching import watched
+from calque.preparing import prepare
 from calque.run import Run
 from calque.seeds import numpy_stream
 from calque.table import Table
@@ -41,6 +44,12 @@ def shares(table: Table) -> NDArray[np.float64]:
     spots = np.exp(2j * np.pi / SPOTS * np.arange(SPOTS))
     near = np.abs(table["x"][:, None] + 1j * table["y"][:, None] - spots) < 0.3
     return np.asarray(near.mean(0))
+
+
+def learnt(truth: Table, kind: str, steps: int, settings: dict[str, Any], context: list[str], batch: int = 128) -> Run:
+    """A training on rows of a truth."""
+    data = prepare(truth, steps=["standardise x y"], context=context, seed=1)
+    return fit(data, kind, steps=steps, **{"batch": batch, "watch_every": steps, "quiet": True, **settings})
 
 
 def separation(truth: Table, run: Run) -> float:
