@@ -13,10 +13,12 @@ import torch
 from conftest import STEPS
 from torch import Tensor
 
+from calque.config import OF_STEPS, build
 from calque.errors import ConfigError
-from calque.fitting import fit
+from calque.fitting import OBJECTIVES, fit
 from calque.fitting.expectation import Expectation
 from calque.judging.watching import watched
+from calque.kinds import KINDS
 from calque.mixture import load
 from calque.models import DenseGenerator, GaussianMixture
 from calque.preparing import prepare
@@ -201,6 +203,43 @@ def test_weights_of_events_are_used(muons: Table) -> None:
     settings: dict[str, Any] = {"model": {"components": 4}, "quiet": True}
     one, other = fit(data, "mixture", **settings), fit(flat, "mixture", **settings)
     assert not torch.allclose(one.generator.mean, other.generator.mean, atol=1e-3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"batch": 100}, "^fit.batch would be ignored: kind 'mixture' is solved at once, .* by step; leave it out$"),
+    ({"optimiser": {"rate": 0.1}, "average": 0.9}, "^fit.optimiser, fit.average would be ignored: .* leave them out$"),
+    ({"clip": 1.0}, "fit.clip would be ignored"),
+    ({"precision": "bf16"}, "fit.precision would be ignored"),
+])
+def test_settings_of_steps_are_refused(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    data = prepare(table(900, 0), context=["energy", "charge"], steps=["standardise *"])
+    with pytest.raises(ConfigError, match=message):
+        fit(data, "mixture", out=tmp_path / "run", quiet=True, **settings)
+    with pytest.raises(ConfigError, match=message):
+        fit(data, "student", teacher={"kind": "mixture", **settings}, steps=1, quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_few_rows_are_enough() -> None:
+    """There is no batch that they would have to fill."""
+    run = fit(prepare(table(60, 0), steps=["standardise x y energy"]), "mixture", model={"components": 1}, quiet=True)
+    assert np.isfinite(run.sample(10)["x"]).all()
+
+
+def test_a_common_table_may_steer_the_others() -> None:
+    """What a solved category has no use for is left out of the common settings, and refused among its own."""
+    common = {"batch": 64, "average": 0.9, "steps": 7, "optimiser": {"rate": 0.1}}
+    categories = {"a": {"fit": {"kind": "mixture"}}, "b": {}}
+    config = build({"fit": {"kind": "nsf", **common}, "categories": categories}, "here")
+    assert (config.category("a").fit.batch, config.category("b").fit.batch) == (512, 64)
+    alone = build({"fit": {"kind": "mixture"}}, "here").fit
+    assert all(getattr(config.category("a").fit, name) == getattr(alone, name) for name in OF_STEPS)
+
+
+def test_the_table_of_kinds_knows_which_are_solved() -> None:
+    for kind in KINDS.values():
+        turns = OBJECTIVES[kind.objective].turns
+        assert kind.solved == (isinstance(turns, tuple) and not turns)
 
 
 @pytest.mark.parametrize(("make", "message"), [
