@@ -36,8 +36,9 @@ class DenseGenerator(Generator):
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, noise) and (B, C) → (B, D)."""
-        codes = self.codes.encode(noise[:, self.latent :])
-        inputs = beside(torch.cat([noise[:, : self.latent], codes], 1) if self.codes.size else noise, context)
+        if self.codes.size:
+            noise = torch.cat([noise[:, : self.latent], self.codes.encode(noise[:, self.latent :])], 1)
+        inputs = beside(noise, context)
         hidden, (last, bound) = self.body(inputs), self.head
         with torch.autocast(inputs.device.type, enabled=False):  # in bf16 the last layer would round the events
             events: Tensor = bound(by_column(last, hidden.float()))
