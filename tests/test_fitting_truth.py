@@ -78,7 +78,7 @@ def test_codes_name_the_spots_of_a_ring() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", TRUTHS)
 def test_more_steps_learn_better(kind: str) -> None:
-    """Six times as many, and slower towards the end: each spot holds half of its share, and all of them three quarters of all events."""
+    """Six times as many, slower towards the end: spots hold half their share, and together three quarters."""
     _, _, steps, _, _, settings = TRUTHS[kind]
     run = learnt(ring(6000, 0), kind, 6 * steps, merge(settings, {"optimiser": {"schedule": "cosine"}}), [])
     found = shares(run.sample(ROWS, seed=3))
