@@ -1,0 +1,94 @@
+"""A whole configuration: read, overridden, validated; an unknown key is an error that names the nearest."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from calque.config.messages import explain
+from calque.config.presets import for_category, merge, with_presets
+from calque.config.sections import (
+    CategoryConfig,
+    FitConfig,
+    JudgeConfig,
+    LeaderboardConfig,
+    PrepareConfig,
+    ProduceConfig,
+    ReadConfig,
+    Section,
+)
+from calque.errors import ConfigError, FileError
+
+
+class Config(Section):
+    """A whole run: five sections, one seed, one folder; `categories` trains one model each."""
+
+    seed: int = 0
+    out: str = "runs/calque"
+    read: ReadConfig = Field(default_factory=ReadConfig)
+    prepare: PrepareConfig = Field(default_factory=PrepareConfig)
+    fit: FitConfig = Field(default_factory=FitConfig)
+    judge: JudgeConfig = Field(default_factory=JudgeConfig)
+    produce: ProduceConfig = Field(default_factory=ProduceConfig)
+    categories: dict[str, CategoryConfig] = Field(default_factory=dict)
+    leaderboard: LeaderboardConfig | None = None
+
+    def category(self, name: str) -> Config:
+        """The configuration of one category: the common one, overridden by its own tables."""
+        own = self.categories[name].model_dump(exclude_none=True)
+        base = self.model_dump(exclude={"categories"})
+        where = [text for text in (self.read.where, own.pop("where", None)) if text]
+        if where:
+            base["read"]["where"] = " and ".join(f"({text})" for text in where)
+        base["fit"] = for_category(base["fit"], own.get("fit", {}), name)
+        if "steps" in own:
+            own["prepare"] = {**own.get("prepare", {}), "steps": own.pop("steps")}
+        base["out"] = str(Path(self.out) / name)
+        return build(merge(base, own), f"category {name!r}")
+
+
+def load_config(path: str | Path, settings: Sequence[str] = (), out: str | None = None) -> Config:
+    """Read a TOML file, override `key.key=value` settings; raises FileError and ConfigError in one line."""
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    for setting in settings:
+        raw = merge(raw, parse_setting(setting))
+    config = build(merge(raw, {"out": out} if out else {}), str(path))
+    for name in config.categories:
+        config.category(name)
+    return config
+
+
+def parse_setting(text: str) -> dict[str, Any]:
+    """Read one override; a value that is no TOML is a string.
+
+    >>> parse_setting("fit.steps=10"), parse_setting("read.files=a.root")
+    ({'fit': {'steps': 10}}, {'read': {'files': 'a.root'}})
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set takes key.key=value; it was given {text!r}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for name in reversed(key.split(".")):
+        parsed = {name.strip(): parsed}
+    return dict(parsed)
+
+
+def build(raw: Mapping[str, Any], where: str) -> Config:
+    """Validate raw tables; raises ConfigError that names the nearest key."""
+    try:
+        return Config.model_validate(with_presets(raw))
+    except ValidationError as error:
+        raise ConfigError(explain(Config, error, where)) from error

@@ -1,0 +1,131 @@
+"""The tables of a TOML file as typed models."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A TOML table with known keys."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class ReadConfig(Section):
+    """What to read: `calque.read`'s arguments."""
+
+    files: str | list[str] = Field(default_factory=list)
+    tree: str | None = None
+    columns: list[str] | None = None
+    rename: dict[str, str] | None = None
+    weight: str | None = None
+    where: str | None = None
+    exclude: list[str] = Field(default_factory=list)
+    limit: int | None = None
+    layout: str | None = None
+    units: dict[str, str] | None = None
+    drop_nonfinite: bool = False
+    flags: dict[str, str] | None = None
+    workers: int | None = None
+
+
+class PrepareConfig(Section):
+    """How to prepare: an ordered list of steps, or steps for single columns."""
+
+    steps: list[str] | None = None
+    columns: dict[str, str | list[str]] = Field(default_factory=dict)
+    context: list[str] = Field(default_factory=list)
+    judging: float = 1 / 3
+    validation: float = 0.1
+
+
+class OptimiserConfig(Section):
+    """Optimiser of every player."""
+
+    name: Literal["adam", "adam-amsgrad", "rmsprop"] = "adam"
+    rate: float = Field(default=1e-3, gt=0)
+    beta1: float = 0.9
+    beta2: float = 0.999
+    decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+
+
+class FitConfig(Section):
+    """How to train: the kind of generator, its settings, the loop's."""
+
+    kind: str = "flow"
+    weights: Literal["draw", "column", "none"] = "draw"
+    steps: int = Field(default=2000, ge=0)
+    batch: int = Field(default=512, ge=1)
+    model: dict[str, Any] = Field(default_factory=dict)
+    objective: dict[str, Any] = Field(default_factory=dict)
+    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig)
+    average: float = Field(default=0.999, ge=0, lt=1)
+    clip: float = Field(default=0.0, ge=0)
+    precision: Literal["float32", "bf16"] = "float32"
+    watch: str = "auto"
+    measures: list[str] = Field(default_factory=lambda: ["auc"])
+    watch_every: int = Field(default=250, ge=1)
+    watch_rows: int = Field(default=5000, ge=50)
+    patience: int = Field(default=0, ge=0)
+    checkpoint_every: int = Field(default=250, ge=1)
+    tensorboard: bool = False
+    device: str = "cpu"
+    threads: int = Field(default=0, ge=0)
+    teacher: FitConfig | str | None = None
+
+
+
+class JudgeConfig(Section):
+    """How to judge: by which measures, in which views (`define` makes views of expressions), with how many rows."""
+
+    measures: str | list[str] = "all"
+    classifier: Literal["fast", "note"] = "fast"
+    network: Literal["network", "calochallenge"] = "network"
+    rows: int = Field(default=100_000, ge=100)
+    neighbours: int = Field(default=10_000, ge=100)
+    seeds: int = Field(default=1, ge=1)
+    folds: int = Field(default=0, ge=0)
+    views: list[str] | None = None
+    define: dict[str, dict[str, str]] = Field(default_factory=dict)
+    plots: bool = True
+
+
+class ProduceConfig(Section):
+    """What to produce: `calque.produce`'s arguments."""
+
+    n: int = Field(default=0, ge=0)
+    out: str = "fast.root"
+    tree: str | None = None
+    context: dict[str, float] = Field(default_factory=dict)
+    where: str | None = None
+    way: Literal["rejection", "latent"] = "rejection"
+    order: Literal["shuffled", "sorted"] = "shuffled"
+    exact: bool = False
+    compression: str = "lz4"
+    layout: str | None = None
+    block: int = Field(default=10_000, ge=1)
+    workers: int = Field(default=2, ge=1)
+    precision: Literal["float32", "bf16"] = "float32"
+
+
+class LeaderboardConfig(Section):
+    """What to compare: entries with their own [fit] tables, each trained with every seed, judged in every part."""
+
+    seeds: list[int] = Field(default_factory=lambda: [0, 1, 2])
+    parts: dict[str, str] = Field(default_factory=dict)
+    kinds: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class CategoryConfig(Section):
+    """What one category does in its own way; `where` comes on top of the common condition."""
+
+    where: str | None = None
+    steps: list[str] | None = None
+    seed: int | None = None
+    read: dict[str, Any] | None = None
+    prepare: dict[str, Any] | None = None
+    fit: dict[str, Any] | None = None
+    judge: dict[str, Any] | None = None
