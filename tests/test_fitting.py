@@ -40,7 +40,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "r1 and r2": {"kind": "gan", "model": {"layers": 1, "base": 16, "norm": "none"},
                   "objective": {"constraint": "r1r2", "norm": "none", "layers": 1, "base": 16}},
     "least squares": {"kind": "lsgan", "model": {"base": 16}, "objective": {"base": 16, "label_blur": 0.1}},
-    "wasserstein, clipped": {"kind": "wgan", "model": {"base": 16}, "objective": {"base": 16, "critic_turns": 2}},
+    "wasserstein, clipped": {"kind": "wgan", "model": {"base": 16}, "objective": {"base": 16, "strength": 0.05}},
     "wasserstein, penalised": {"kind": "wgan-gp", "model": {"base": 16}, "objective": {"base": 16, "norm": "layer"}},
     "the note's game, penalised": {"kind": "minimax-gan", "model": {"base": 16},
                                    "objective": {"base": 16, "constraint": "gradient-penalty", "strength": 1.0}},
@@ -173,7 +173,7 @@ def test_clipped_weights_are_inside_the_clip_after_every_step(data: Data) -> Non
     for _ in range(3):
         loop.advance()
         largest = [float(parameter.detach().abs().max()) for parameter in objective.critic.parameters()]
-        assert max(largest) == pytest.approx(0.01)
+        assert max(largest) == pytest.approx(0.05)
     assert max(float(parameter.detach().abs().max()) for parameter in objective.generator.parameters()) > 0.05
 
 
