@@ -255,7 +255,7 @@ import sys; sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
 from conftest import make_muons, small_fit
 kind = sys.argv[1]
-settings = dict(steps=600, watch_every=200, checkpoint_every=5, average=0.9)
+settings = dict(steps=240, watch_every=80, checkpoint_every=5, average=0.9)
 from calque.fitting import fit
 from calque.preparing import prepare
 from conftest import STEPS
