@@ -160,18 +160,19 @@ def likelihoods(programs: Sequence[type[nn.Module]], size: int, steps: int, seed
 
 def compare(programs: Sequence[type[nn.Module]], size: int, steps: int, seeds: int) -> None:
     """One line per program; ratios are ours over theirs."""
-    noise, (x, _) = torch.randn(ROWS, size), curved(BATCH, size, 2)
+    noise = torch.randn(ROWS, size)
     made = [make(size) for make in programs]
     optimisers = [torch.optim.Adam(program.parameters(), fused=True) for program in made]
     tasks = [lambda p=program, c=chunk: draw(p, noise, c) for program in made for chunk in (CHUNK, ROWS)]
     seconds = alternating(tasks, 15)
     drawing = [min(pair) for pair in zip(seconds[::2], seconds[1::2], strict=True)]
-    training = alternating([lambda p=program, o=optimiser: step(p, o, x)
-                            for program, optimiser in zip(made, optimisers, strict=True)], 100)
+    few, many = (alternating([lambda p=program, o=optimiser, x=x: step(p, o, x)
+                              for program, optimiser in zip(made, optimisers, strict=True)], repeats)
+                 for x, repeats in ((curved(BATCH, size, 2)[0], 100), (curved(ROWS, size, 2)[0], 10)))
     reached = likelihoods(programs, size, steps, seeds) if steps else ["" for _ in programs]
-    for make, drawn, taken, score in zip(programs, drawing, training, reached, strict=True):
+    for make, drawn, one, other, score in zip(programs, drawing, few, many, reached, strict=True):
         print(f"{size:7d}  {make.__name__.lower():8s}{ROWS / drawn / 1e3:11.1f}{drawn / drawing[0]:8.1f}"
-              f"{1e3 * taken:11.2f}{taken / training[0]:8.1f}   {score}", flush=True)
+              f"{1e3 * one:11.2f}{one / few[0]:8.1f}{1e3 * other:14.1f}{other / many[0]:8.1f}   {score}", flush=True)
 
 
 def main() -> None:
@@ -184,7 +185,7 @@ def main() -> None:
     keep_pages()
     if Flow is None:
         print("nflows cannot be imported here: it is left out")
-    print("columns  program   draws k/s   ratio   step [ms]   ratio   log density − truth")
+    print(f"columns  program   draws k/s   ratio   step [ms]   ratio   of {ROWS} [ms]   ratio   log density − truth")
     for size in (6, 16):
         compare([Ours, Zuko, *([Nflows] if Flow else [])], size, arguments.steps, arguments.seeds)
 
