@@ -359,6 +359,16 @@ def test_the_measures_that_were_chosen_are_watched(muons: Table, tmp_path: Path)
     assert shown["log_prob"][30] == pytest.approx(run.history[-1]["log_prob"])
 
 
+def test_of_perfect_looks_the_latest_is_kept(muons: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An AUC below one half, or above it by less than its chance, is no better than another such."""
+    told = iter([0.8, 0.44, 0.505, 0.53, 0.495, 0.60])
+    monkeypatch.setattr("calque.fitting.watch.watched", lambda *_: {"auc": next(told)})
+    run = small_fit(muons, None, steps=60, watch="auc")
+    assert run.provenance["best_step"] == 50
+    told = iter([0.8, 0.44, 0.505, 0.495, 0.53, 0.60])
+    assert small_fit(muons, None, steps=60, watch="auc", patience=3).history[-1]["step"] == 50
+
+
 def scalars(folder: Path) -> dict[str, dict[int, float]]:
     """What TensorBoard itself reads."""
     loaded = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator(str(folder))

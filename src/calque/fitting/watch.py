@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +24,9 @@ class Watch:
     """Looks at the averaged generator, remembers the best one and how long ago that was.
 
     The best one has the highest mean log density on validation rows where the generator has a density at little cost
-    (it is by far the more precise), and the lowest AUC elsewhere; `fit.watch` names another measure, or "latest" for
-    the last weights, `fit.measures` those that go to the history. A classifier knows no negative weights: where there
+    (it is by far the more precise), and the lowest AUC elsewhere; of AUCs within a standard deviation of what equal
+    samples give, the latest. `fit.watch` names another measure, or "latest" for the last weights, `fit.measures` those
+    that go to the history. A classifier knows no negative weights: where there
     are any, the energy distance stands in for the AUC. Raises ConfigError for measures that cannot be taken,
     DataError for validation rows whose weights sum to nothing.
     """
@@ -48,6 +50,8 @@ class Watch:
             raise DataError(f"the weights of the {len(self.rows)} validation rows sum to {self.rows.weights.sum():g}, "
                             "which is no sample to watch; raise prepare.validation, or set it to 0")
         self.x, self.context, self.weights = data.encode(VALIDATE)
+        tested = max(1, min(len(self.real), config.watch_rows) // 2)  # rows of each class; Mann & Whitney's variance
+        self.perfect = 0.5 + math.sqrt((2 * tested + 1) / (12 * tested**2))
         self.best: dict[str, Tensor] = {}
         self.state: dict[str, Any] = {"best_score": None, "best_step": 0, "since": 0}
 
@@ -68,6 +72,8 @@ class Watch:
         """What the best weights have the most of; with nothing to watch, the latest are the best."""
         if self.measure not in measured:
             return float(step)
+        if self.measure == "auc":
+            return -max(measured["auc"], self.perfect)
         return measured["log_prob"] if self.measure == "log_prob" else -measured[self.measure]
 
     def density(self, generator: Any) -> float:
@@ -78,12 +84,13 @@ class Watch:
         return float((self.weights * densities).sum() / self.weights.sum())
 
     def remember(self, score: float, loop: Loop, state: dict[str, Tensor]) -> None:
-        """Count looks without improvement."""
-        if self.state["best_score"] is None or score > self.state["best_score"]:
-            self.state = {"best_score": score, "best_step": loop.step, "since": 0}
+        """Keep weights that are at least as good as the best, and count looks without improvement."""
+        best, since = self.state["best_score"], int(self.state["since"])
+        if best is None or score >= best:
+            self.state = {"best_score": score, "best_step": loop.step, "since": since + 1 if score == best else 0}
             self.best = contiguous(state)
         else:
-            self.state["since"] += 1
+            self.state["since"] = since + 1
 
     @property
     def plateau(self) -> bool:
