@@ -328,3 +328,21 @@ def test_a_category_of_another_kind_leaves_the_presets_of_the_common_one_behind(
     other = config.category("other").fit
     assert (other.optimiser.name, other.optimiser.rate) == ("rmsprop", 2e-3)
     assert (other.objective["constraint"], other.objective["base"]) == ("clip", 32)
+
+
+def test_a_category_keeps_what_was_written_even_where_it_equals_a_preset(tmp_path: Path) -> None:
+    """The default kind, a flow, brings the same rate and schedule: no accident may decide what a GAN gets."""
+    raw = {"fit": {"optimiser": {"rate": 3e-3, "schedule": "cosine"}, "steps": 7},
+           "categories": {"written": {"fit": {"kind": "wgan-gp"}}, "plain": {}}}
+    config = build(raw, "a test")
+    assert config.category("plain").fit.optimiser == config.fit.optimiser
+    chosen = config.category("written").fit.optimiser
+    assert (chosen.rate, chosen.schedule, chosen.beta2) == (3e-3, "cosine", 0.9)
+    unset = build({**raw, "fit": {"steps": 7}}, "a test")
+    assert unset.fit == config.fit
+    assert unset != config, "they mean something else for a category"
+    for one in (config, unset):
+        save_categories(one.model_copy(update={"out": str(tmp_path)}))
+        again = load_config(tmp_path / "config.toml")
+        assert all(again.category(name).fit == one.category(name).fit for name in one.categories)
+    assert unset.category("written").fit.optimiser.rate == 2e-3

@@ -62,7 +62,7 @@ def run(toml: Toml, settings: Settings = [], out: Out = None, resume: Resume = F
 
     config = load_settings(toml, settings, out)
     if dry_run:
-        typer.echo(to_toml(config.model_dump()))
+        typer.echo(to_toml(config.tables()))
         return
     if config.leaderboard is not None:
         from calque.leaderboard import run_leaderboard

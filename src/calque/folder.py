@@ -55,7 +55,7 @@ class ReportFolder:
 
 def save_categories(config: Config) -> None:
     """Mark the folder of a configuration complete: all its categories are trained."""
-    write_bytes(Path(config.out) / CONFIG, to_toml(config.model_dump()) + "\n")
+    write_bytes(Path(config.out) / CONFIG, to_toml(config.tables()) + "\n")
 
 
 def is_run(folder: Path) -> bool:

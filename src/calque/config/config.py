@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from calque.config.messages import explain
 from calque.config.presets import for_category, merge, with_presets
@@ -25,7 +25,11 @@ from calque.errors import ConfigError, FileError
 
 
 class Config(Section):
-    """A whole run: five sections, one seed, one folder; `categories` trains one model each."""
+    """A whole run: five sections, one seed, one folder; `categories` trains one model each.
+
+    [fit] is completed by what its kind brings along. What was written of it is remembered, for a category of another
+    kind keeps that alone. Configurations are equal that do the same.
+    """
 
     seed: int = 0
     out: str = "runs/calque"
@@ -36,6 +40,27 @@ class Config(Section):
     produce: ProduceConfig = Field(default_factory=ProduceConfig)
     categories: dict[str, CategoryConfig] = Field(default_factory=dict)
     leaderboard: LeaderboardConfig | None = None
+    _written: dict[str, Any] = PrivateAttr(default_factory=dict)  # of [fit]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def completed(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Put in what the kind of generator brings along."""
+        made = handler(with_presets(raw) if isinstance(raw, Mapping) else raw)
+        if isinstance(raw, Mapping):
+            made._written = dict(raw.get("fit", {}))
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Config) and self.tables() == other.tables()
+
+    def tables(self) -> dict[str, Any]:
+        """All tables, complete; where several kinds may share [fit], its own tables are as they were written."""
+        tables = self.model_dump()
+        if self.categories or self.leaderboard:
+            plain = {key: value for key, value in tables["fit"].items() if not isinstance(value, Mapping)}
+            tables["fit"] = {**plain, **self._written}
+        return tables
 
     def category(self, name: str) -> Config:
         """The configuration of one category: the common one, overridden by its own tables."""
@@ -44,7 +69,7 @@ class Config(Section):
         where = [text for text in (self.read.where, own.pop("where", None)) if text]
         if where:
             base["read"]["where"] = " and ".join(f"({text})" for text in where)
-        base["fit"] = for_category(base["fit"], own.get("fit", {}), name)
+        base["fit"] = for_category(self._written, own.get("fit", {}), name)
         if "steps" in own:
             own["prepare"] = {**own.get("prepare", {}), "steps": own.pop("steps")}
         base["out"] = str(Path(self.out) / name)
@@ -89,6 +114,6 @@ def parse_setting(text: str) -> dict[str, Any]:
 def build(raw: Mapping[str, Any], where: str) -> Config:
     """Validate raw tables; raises ConfigError that names the nearest key."""
     try:
-        return Config.model_validate(with_presets(raw))
+        return Config.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(explain(Config, error, where)) from error

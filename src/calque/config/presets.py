@@ -1,4 +1,4 @@
-"""What a kind of generator brings along to [fit], and what a category leaves behind of it."""
+"""What a kind of generator brings along to [fit], and what of [fit] a category takes over."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from calque.config.sections import FitConfig, OptimiserConfig
+from calque.config.sections import FitConfig
 from calque.errors import ConfigError
 from calque.kinds import KINDS
 
 OF_STEPS = ("batch", "optimiser", "average", "clip", "precision")  # settings without a meaning where none is taken
+KIND = FitConfig().kind
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def with_presets(raw: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def complete(fit: Mapping[str, Any]) -> dict[str, Any]:
     """A [fit] table with its kind's presets; a teacher's has its own, and sees and uses what its student does."""
-    completed = merge(presets(fit.get("kind", "flow")), fit)
+    completed = merge(presets(fit.get("kind", KIND)), fit)
     if isinstance(fit.get("teacher"), Mapping):
         common = {key: fit[key] for key in ("weights", "device", "threads") if key in fit}
         completed["teacher"] = complete({**common, **fit["teacher"]})
@@ -61,21 +62,14 @@ def check_used(fit: FitConfig) -> None:
                           f"by step; leave {'it' if len(given) == 1 else 'them'} out")
 
 
-def without_presets(fit: Mapping[str, Any]) -> dict[str, Any]:
-    """A [fit] table as the user wrote it: what its kind or a default brought along is taken out again."""
-    defaults = merge({"optimiser": OptimiserConfig().model_dump()}, presets(fit["kind"]))
-    tables = {name: {key: value for key, value in fit[name].items() if key not in known or known[key] != value}
-              for name, known in defaults.items()}
-    return {**fit, **tables}
-
-
 def for_category(fit: Mapping[str, Any], own: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The common [fit] table as a category's own table finds it: nothing that is another kind's, its own teacher."""
-    changed = own.get("kind", fit["kind"]) != fit["kind"]
-    found = {**without_presets(fit), "teacher": None} if changed else dict(fit)
+    """The common [fit] table, as it was written, as a category's own table finds it: with a teacher of its own."""
+    kind = fit.get("kind", KIND)
+    changed = own.get("kind", kind) != kind
+    found = {**fit, "teacher": None} if changed else dict(fit)
     if changed and solved(own["kind"]):
         found = {key: value for key, value in found.items() if key not in OF_STEPS}
-    teacher = found["teacher"]
+    teacher = found.get("teacher")
     if isinstance(teacher, str):
         found["teacher"] = str(Path(teacher) / name)
     elif teacher:
