@@ -188,12 +188,13 @@ def look(
 
 @app.command()
 def simulate(
-    name: Annotated[str, typer.Argument(help="fixed-target, lines, circles or pulse")],
+    name: Annotated[str, typer.Argument(help="fixed-target, lines, circles, pulse or light-map")],
     out: Annotated[Path, typer.Option("--out", "-o", help="file to write")],
     pot: Annotated[int | None, typer.Option(help="protons on target, of fixed-target")] = None,
     n: Annotated[int | None, typer.Option("-n", help="images, of the others")] = None,
     seed: Annotated[int, typer.Option(help="which events")] = 0,
     parameters: Annotated[str | None, typer.Option(help="of images: prior or truth")] = None,
+    photons: Annotated[int | None, typer.Option(help="of light-map: followed from each position")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a training sample with a real simulation."""
@@ -201,7 +202,7 @@ def simulate(
     from calque.simulating import simulate as make
     from calque.simulating import simulator
 
-    given = {"pot": pot, "n": n, "parameters": parameters, "seed": seed}
+    given = {"pot": pot, "n": n, "parameters": parameters, "photons": photons, "seed": seed}
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     with progress(f"simulate {name}", simulator(name, **settings).total, quiet) as bar:
         rows = make(name, out, progress=bar, **settings)

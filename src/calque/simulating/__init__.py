@@ -14,7 +14,7 @@ from calque.table import Table
 __all__ = ["SIMULATORS", "Progress", "Simulator", "simulate", "simulator"]
 
 SIMULATORS = {"fixed-target": "fixed_target:FixedTarget", "lines": "shapes:Lines", "circles": "shapes:Circles",
-              "pulse": "shapes:Pulse"}
+              "pulse": "shapes:Pulse", "light-map": "light:LightMap"}
 
 Progress = Callable[[float], object]
 
