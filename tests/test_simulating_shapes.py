@@ -10,14 +10,18 @@ import pytest
 
 from calque.errors import ConfigError
 from calque.reading import read
-from calque.simulating import SIMULATORS, simulate, simulator
-from calque.simulating.shapes import Circles, Lines, Pulse, Shapes
+from calque.simulating import PARAMETRIC, SIMULATORS, simulate, simulator
+from calque.simulating.opening import parametric
+from calque.simulating.shapes import Circles, Lines, Pulse, Shape
+from calque.table import Table
 
-SHAPES: list[type[Shapes]] = [Lines, Circles, Pulse]
+
+def one(kind: type[Shape], *parameters: float, **settings: Any) -> np.ndarray:
+    return kind(**settings)(np.array([parameters]), seed=1)[0]
 
 
-def one(kind: type[Shapes], *parameters: float, **settings: Any) -> np.ndarray:
-    return kind(1, **settings).draw(np.array([parameters]), np.random.default_rng(1))[0]
+def sample(name: str, n: int, **settings: Any) -> Table:
+    return simulator(name, n=n, **settings).run()
 
 
 def test_a_level_line_is_where_it_should_be() -> None:
@@ -60,46 +64,52 @@ def test_a_pulse_is_its_formula() -> None:
     assert np.std(found - wanted) == pytest.approx(0.05, rel=0.3)
 
 
-@pytest.mark.parametrize("kind", SHAPES)
-def test_parameters_fill_their_space_or_follow_the_truth(kind: type[Shapes]) -> None:
-    flat = kind(4000).run()
-    for name, (low, high, _, _) in kind.space.items():
-        assert low <= flat[name].min() < low + 0.1 * (high - low)
-        assert high >= flat[name].max() > high - 0.1 * (high - low)
-    true = kind(4000, parameters="truth").run()
-    for name, (_, _, mean, width) in kind.space.items():
-        assert true[name].mean() == pytest.approx(mean, abs=0.1 * width)
-        assert true[name].std() == pytest.approx(width, rel=0.05)
+@pytest.mark.parametrize("name", PARAMETRIC)
+def test_parameters_fill_their_space_or_follow_the_truth(name: str) -> None:
+    opened = parametric(name)
+    flat = opened.choose(4000, seed=0)
+    assert (flat.min(0) >= opened.low).all()
+    assert (flat.max(0) <= opened.high).all()
+    assert (flat.min(0) < opened.low + 0.1 * (opened.high - opened.low)).all()
+    assert (flat.max(0) > opened.high - 0.1 * (opened.high - opened.low)).all()
+    true = sample(name, 4000, parameters="truth")
+    for column, mean, width in zip(opened.names, *opened.truth, strict=True):
+        assert true[column].mean() == pytest.approx(mean, abs=0.1 * width)
+        assert true[column].std() == pytest.approx(width, rel=0.05)
 
 
 def test_lines_stay_inside() -> None:
-    table = Lines(3000).run()
+    table = sample("lines", 3000)
     end = table["c"] + table["m"] * table["x_steps"]
     assert end.max() <= 27
     assert (table["x0"] + table["x_steps"]).max() <= 27
     assert table["image"].sum((1, 2)).min() > 3
 
 
-@pytest.mark.parametrize("kind", SHAPES)
-def test_an_image_depends_on_the_seed_and_not_on_how_many_there_are(kind: type[Shapes]) -> None:
-    few, many = kind(10, seed=3).run(), kind(5000, seed=3).run()
-    for name in few.names:
-        np.testing.assert_array_equal(few[name], many[name][:10])
-    assert not np.array_equal(kind(10, seed=4).run()["image"], few["image"])
+@pytest.mark.parametrize("name", PARAMETRIC)
+def test_an_image_depends_on_the_seed_and_not_on_how_many_there_are(name: str) -> None:
+    few, many = sample(name, 10, seed=3), sample(name, 5000, seed=3)
+    for column in few.names:
+        np.testing.assert_array_equal(few[column], many[column][:10])
+    assert not np.array_equal(sample(name, 10, seed=4)["image"], few["image"])
 
 
-@pytest.mark.parametrize("name", ["lines", "circles", "pulse"])
+@pytest.mark.parametrize("name", PARAMETRIC)
 def test_they_are_written_and_read(tmp_path: Path, name: str) -> None:
     assert name in SIMULATORS
     heard: list[float] = []
     assert simulate(name, tmp_path / "some.h5", n=5000, progress=heard.append) == 5000
     assert heard[-1] == 5000
     again = read(tmp_path / "some.h5")
-    np.testing.assert_array_equal(again["image"], simulator(name, n=5000).run()["image"])
+    np.testing.assert_array_equal(again["image"], sample(name, 5000)["image"])
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"n": 0}, "n = 0"), ({"n": 5, "parameters": "true"}, "'truth'"),
-                                                   ({"n": 5, "hart": True}, "nearest: hard")])
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"n": 0}, "n = 0"), ({"n": 5, "parameters": "true"}, "'truth'"), ({"n": 5, "hart": True}, "nearest: hard"),
+    ({"n": 5, "hard": "perhaps"}, "hard = 'perhaps'"), ({}, "how many: n"),
+    ({"n": 5, "space": {"n": (0, 1)}}, "nearest: m"),
+    ({"n": 5, "space": {"m": (1, 1)}}, "m from 1 to 1 is no range"),
+])
 def test_a_wrong_setting_is_one_clear_line(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        simulator("lines", **settings)
+        simulator("lines", **settings).run()

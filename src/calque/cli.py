@@ -188,24 +188,31 @@ def look(
 
 @app.command()
 def simulate(
-    name: Annotated[str, typer.Argument(help="fixed-target, lines, circles, pulse or light-map")],
+    name: Annotated[str, typer.Argument(help="fixed-target, lines, circles, pulse, light-map, module:function of "
+                                             "your own, or a TOML file with [simulate]")],
     out: Annotated[Path, typer.Option("--out", "-o", help="file to write")],
     pot: Annotated[int | None, typer.Option(help="protons on target, of fixed-target")] = None,
     n: Annotated[int | None, typer.Option("-n", help="images, of the others")] = None,
-    seed: Annotated[int, typer.Option(help="which events")] = 0,
+    seed: Annotated[int | None, typer.Option(help="which events")] = None,
     parameters: Annotated[str | None, typer.Option(help="of images: prior or truth")] = None,
     photons: Annotated[int | None, typer.Option(help="of light-map: followed from each position")] = None,
+    space: Annotated[list[str], typer.Option("--space", help="of images: range of a parameter: m=0:2.5")] = [],  # noqa: B006
+    setting: Annotated[list[str], typer.Option("--setting", help="the simulator's own: hard=true")] = [],  # noqa: B006
+    workers: Annotated[int | None, typer.Option(help="of images: processes")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a training sample with a real simulation."""
+    from calque.config import named_simulator
     from calque.progress import progress
     from calque.simulating import simulate as make
     from calque.simulating import simulator
 
-    given = {"pot": pot, "n": n, "parameters": parameters, "photons": photons, "seed": seed}
-    settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    with progress(f"simulate {name}", simulator(name, **settings).total, quiet) as bar:
-        rows = make(name, out, progress=bar, **settings)
+    given = {"pot": pot, "n": n, "parameters": parameters, "photons": photons, "seed": seed,
+             "workers": workers}
+    name, settings = named_simulator(name, given, space, setting)
+    chosen = simulator(name, **settings)
+    with progress(f"simulate {name}", chosen.total, quiet) as bar:
+        rows = make(chosen, out, progress=bar)
     typer.echo(f"{rows} events in {out}")
 
 

@@ -19,6 +19,7 @@ from calque.table import Array
 CONFIG, PREPARATION, MODEL = "config.toml", "preparation.json", "model.safetensors"
 SPLIT, CONTEXTS, PROVENANCE = "split.npz", "contexts.npz", "provenance.json"
 HISTORY, BOARD, CHECKPOINT = "history.jsonl", "tensorboard", "checkpoint/state.safetensors"
+SIMULATIONS = "simulations.h5"
 REPORT, PAGE, PLOTS = "report.json", "report.html", "plots"
 
 

@@ -11,13 +11,18 @@ from calque.config import Config
 from calque.errors import ConfigError, FileError
 from calque.fitting import fit
 from calque.fitting.fit import claim, is_finished
-from calque.folder import ReportFolder, is_run, save_categories
+from calque.folder import SIMULATIONS, ReportFolder, is_run, save_categories
 from calque.judging.report import Report
-from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, settings_of
+from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, resolve, settings_of
 from calque.mixture import runs_in
 from calque.preparing import Data, prepare
 from calque.producing import Production, produce
+from calque.progress import progress
+from calque.reading import find
 from calque.run import Run, load_run
+from calque.simulating.kept import keep, made_by
+from calque.simulating.opening import open_simulator
+from calque.simulating.sample import Sample
 
 Say = Callable[[str], None]
 
@@ -35,6 +40,24 @@ def load_data(config: Config) -> Data:
                    validation=wanted.validation, weights=config.fit.weights, seed=config.seed, **columns)
 
 
+def simulated(config: Config, quiet: bool = False, say: Say = print) -> Config:
+    """The configuration whose input is a file: simulations, kept beside the run, where it names no files.
+
+    The parameters are the context unless another is asked for. What was simulated before is not simulated again.
+    """
+    wanted = config.simulate
+    if wanted is None or config.read.files:
+        return config
+    opened, path = open_simulator(wanted), Path(config.out) / SIMULATIONS
+    sample = Sample(opened, wanted.n, config.seed, repeat=wanted.repeat)
+    with progress(f"simulate {opened.name}", sample.total, quiet) as bar:
+        new = keep(opened, sample.vectors, config.seed, path, bar)
+    say(f"{path}: {sample.total} images of {opened.name}{'' if new else ', simulated before'}")
+    read = config.read.model_copy(update={"files": str(path)})
+    context = config.prepare.context or list(opened.names)
+    return config.model_copy(update={"read": read, "prepare": config.prepare.model_copy(update={"context": context})})
+
+
 def train(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> list[Run]:
     """Read, prepare and fit every part; with `resume`, what is finished stays.
 
@@ -43,6 +66,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, say: Say = 
     folder = Path(config.out)
     if is_run(folder) and not resume:
         raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
+    config = simulated(config, quiet, say)
     samples = [(part, None if resume and is_finished(Path(part.out)) else load_data(part))
                for part in parts(config).values()]
     runs = [recall(part, say) if data is None else train_part(part, data, resume, quiet, say)
@@ -65,9 +89,16 @@ def train_part(config: Config, data: Data, resume: bool, quiet: bool, say: Say) 
     folder = Path(config.out)
     say(f"{folder}: {len(data.table)} events, effective {data.table.effective_size:.0f}; "
         f"{config.fit.kind}, up to {config.fit.steps} steps")
-    run = fit(data, config=config, out=folder, resume=resume, quiet=quiet, inputs=fingerprints(config.read))
+    run = fit(data, config=config, out=folder, resume=resume, quiet=quiet, inputs=inputs_of(config))
     say(f"{folder}: trained in {run.provenance['fit_seconds']:.0f} s, best at step {run.provenance['best_step']}")
     return run
+
+
+def inputs_of(config: Config) -> list[dict[str, Any]]:
+    """Fingerprints of the input files, for the provenance; simulations tell their simulator."""
+    origins = [made_by(path) for path in find(resolve(config.read.files), config.read.exclude)]
+    return [{**entry, **({"simulation": origin} if origin else {})}
+            for entry, origin in zip(fingerprints(config.read), origins, strict=True)]
 
 
 def judge_folders(folders: Sequence[str], data: str | None, measures: Any, full: bool) -> Iterator[str]:

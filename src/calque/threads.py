@@ -1,9 +1,16 @@
-"""How many threads torch uses for a while."""
+"""How many threads torch uses for a while, and work that is done ahead by others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -21,3 +28,17 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def ahead(pool: Executor, work: Callable[[Item], Result], items: Iterator[Item],
+          most: int) -> Generator[Result, None, None]:
+    """What `work` makes of items, in their order, made ahead in a pool, at most so many waiting."""
+    waiting: deque[Future[Result]] = deque(pool.submit(work, item) for item in islice(items, most))
+    try:
+        while waiting:
+            made = waiting.popleft().result()
+            waiting.extend(pool.submit(work, item) for item in islice(items, 1))
+            yield made
+    finally:
+        for future in waiting:
+            future.cancel()

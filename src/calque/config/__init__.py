@@ -3,8 +3,16 @@
 from calque.config.config import Config, build, load_config
 from calque.config.messages import checked
 from calque.config.presets import OF_STEPS, check_used, merge
-from calque.config.sections import CategoryConfig, FitConfig, LeaderboardConfig, OptimiserConfig, ReadConfig
+from calque.config.sections import (
+           CategoryConfig,
+           FitConfig,
+           LeaderboardConfig,
+           OptimiserConfig,
+           ReadConfig,
+           SimulateConfig,
+)
+from calque.config.simulators import named_simulator
 from calque.config.toml import to_toml
 
 __all__ = ["OF_STEPS", "CategoryConfig", "Config", "FitConfig", "LeaderboardConfig", "OptimiserConfig", "ReadConfig",
-           "build", "check_used", "checked", "load_config", "merge", "to_toml"]
+           "SimulateConfig", "build", "check_used", "checked", "load_config", "merge", "named_simulator", "to_toml"]

@@ -20,6 +20,7 @@ from calque.config.sections import (
     ProduceConfig,
     ReadConfig,
     Section,
+    SimulateConfig,
 )
 from calque.errors import ConfigError, FileError
 
@@ -33,6 +34,7 @@ class Config(Section):
 
     seed: int = 0
     out: str = "runs/calque"
+    simulate: SimulateConfig | None = None
     read: ReadConfig = Field(default_factory=ReadConfig)
     prepare: PrepareConfig = Field(default_factory=PrepareConfig)
     fit: FitConfig = Field(default_factory=FitConfig)
@@ -90,7 +92,16 @@ def load_config(path: str | Path, settings: Sequence[str] = (), out: str | None 
     config = build(merge(raw, {"out": out} if out else {}), str(path))
     for name in config.categories:
         config.category(name)
-    return config
+    return beside(config, path)
+
+
+def beside(config: Config, path: Path) -> Config:
+    """A user's simulator is looked for beside the file that names it first, wherever its copy in a run lies."""
+    wanted = config.simulate
+    if wanted is None or ":" not in wanted.simulator or wanted.folder is not None:
+        return config
+    found = wanted.model_copy(update={"folder": str(path.resolve().parent)})
+    return config.model_copy(update={"simulate": found})
 
 
 def parse_setting(text: str) -> dict[str, Any]:

@@ -31,6 +31,19 @@ class ReadConfig(Section):
     workers: int | None = None
 
 
+class SimulateConfig(Section):
+    """What to simulate where no files are read, and what a tuner asks again: a simulator with parameters."""
+
+    simulator: str
+    n: int = Field(default=20_000, ge=1)
+    repeat: int = Field(default=1, ge=1)
+    workers: int = Field(default=2, ge=0)
+    chunk: int = Field(default=64, ge=1)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    folder: str | None = None
+
+
 class PrepareConfig(Section):
     """How to prepare: an ordered list of steps, or steps for single columns."""
 

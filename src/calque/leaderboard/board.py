@@ -15,7 +15,7 @@ from calque.leaderboard.page import save_page
 from calque.leaderboard.ranking import Line, ranked, table
 from calque.leaderboard.rates import rates
 from calque.leaderboard.scores import Score, score
-from calque.pipeline import load_data, train_part
+from calque.pipeline import load_data, simulated, train_part
 from calque.run import load_run
 
 SCORE, PAGE, NUMBERS = "score.json", "leaderboard.html", "leaderboard.json"
@@ -41,7 +41,7 @@ def run_leaderboard(config: Config, resume: bool = False, quiet: bool = False, s
     Each training is judged as it ends and its score is kept in its folder, so that an interrupted board goes on with
     `resume`; the page is written after every seed, with what there is. A training that diverges is a line too.
     """
-    board = board_of(config)
+    board, config = board_of(config), simulated(config, quiet, say)
     todo, done = tasks(config, board), []
     if not resume and any(is_run(task.folder) for task in todo):
         raise FileError(f"{config.out} holds trainings already; go on with --resume, or choose another with --out")

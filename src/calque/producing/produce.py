@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -26,6 +24,7 @@ from calque.reading import Sink
 from calque.reading.where import Where
 from calque.run import BLOCK
 from calque.table import Table
+from calque.threads import ahead
 
 T = TypeVar("T")
 CHOICES = {"order": ("shuffled", "sorted"), "precision": ("float32", "bf16"), "way": ("rejection", "latent")}
@@ -166,12 +165,4 @@ def drawn(draw: Callable[[Piece], T], cuts: Iterator[Piece], workers: int, preci
             return draw(piece)
 
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[T]] = deque(pool.submit(work, piece) for piece in islice(cuts, 3 * workers))
-        try:
-            while waiting:
-                made = waiting.popleft().result()
-                waiting.extend(pool.submit(work, piece) for piece in islice(cuts, 1))
-                yield made
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from ahead(pool, work, cuts, 3 * workers)

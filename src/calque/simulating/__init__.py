@@ -3,54 +3,67 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from calque.errors import ConfigError, unknown
-from calque.table import Table
+from calque.simulating.simulator import Progress, Simulator
 
-__all__ = ["SIMULATORS", "Progress", "Simulator", "simulate", "simulator"]
+__all__ = ["PARAMETRIC", "SIMULATORS", "Progress", "Simulator", "find", "simulate", "simulator"]
 
-SIMULATORS = {"fixed-target": "fixed_target:FixedTarget", "lines": "shapes:Lines", "circles": "shapes:Circles",
-              "pulse": "shapes:Pulse", "light-map": "light:LightMap"}
-
-Progress = Callable[[float], object]
+PARAMETRIC = {"lines": "shapes:Lines", "circles": "shapes:Circles", "pulse": "shapes:Pulse"}
+SIMULATORS = {"fixed-target": "fixed_target:FixedTarget", "light-map": "light:LightMap", **PARAMETRIC}
 
 
-class Simulator(Protocol):
-    """What a simulator does: a dataclass of settings that makes events."""
-
-    @property
-    def total(self) -> int:
-        """What `progress` counts up to."""
-
-    def run(self, progress: Progress | None = None) -> Table:
-        """Simulate everything into one Table."""
-
-    def stream(self, progress: Progress | None = None) -> Iterator[Table]:
-        """Simulate block by block; `progress` hears how much is done."""
-
-
-def simulator(name: str, **settings: Any) -> Simulator:
-    """Set up a simulator of SIMULATORS; raises ConfigError for an unknown name or setting, or one without meaning."""
+def find(name: str) -> Any:
+    """The class of a simulator that ships; raises ConfigError that names the nearest."""
     if name not in SIMULATORS:
         raise ConfigError(unknown("simulator", name, SIMULATORS))
     module, _, kind = SIMULATORS[name].partition(":")
     # late, so that naming the simulators needs nothing of theirs
-    chosen = getattr(importlib.import_module(f"calque.simulating.{module}"), kind)
-    known = [field.name for field in fields(chosen)]
+    return getattr(importlib.import_module(f"calque.simulating.{module}"), kind)
+
+
+def simulator(name: str, **settings: Any) -> Simulator:
+    """Set up a simulator of SIMULATORS, or a function `module:function`; raises ConfigError for what has no meaning.
+
+    Those with parameters take n, seed, parameters ("prior" or "truth"), repeat, space, workers, chunk, folder, and
+    settings of their own.
+    """
+    if ":" in name or name in PARAMETRIC:
+        return of_images(name, settings)
+    chosen = find(name)
+    known = [one.name for one in fields(chosen)]
     for setting in settings:
         if setting not in known:
             raise ConfigError(unknown("setting", setting, known, f"of the simulator {name!r}"))
-    if known[0] not in settings:
-        raise ConfigError(f"the simulator {name!r} has to be told how many: {known[0]}")
+    check_told(name, known[0], settings)
     return cast(Simulator, chosen(**settings))
 
 
+def of_images(name: str, settings: Mapping[str, Any]) -> Simulator:
+    """Images of a simulator with parameters; settings that are not about sampling are its own."""
+    from calque.simulating.opening import parametric
+    from calque.simulating.sample import Sample
+
+    sampling = {key: settings[key] for key in ("n", "seed", "parameters", "repeat") if key in settings}
+    opening = {key: settings[key] for key in ("space", "workers", "chunk", "folder") if key in settings}
+    own = {key: value for key, value in settings.items() if key not in sampling and key not in opening}
+    opened = parametric(name, own, **opening)
+    check_told(name, "n", sampling)
+    return Sample(opened, **sampling)
+
+
+def check_told(name: str, how_many: str, settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError where the number of events is not said."""
+    if how_many not in settings:
+        raise ConfigError(f"the simulator {name!r} has to be told how many: {how_many}")
+
+
 def simulate(
-    name: str,
+    name: str | Simulator,
     out: str | Path,
     *,
     tree: str = "muons",
@@ -66,7 +79,7 @@ def simulate(
     # late: only writing needs the file formats
     from calque.reading import Sink
 
-    chosen = simulator(name, **settings)
+    chosen = name if isinstance(name, Simulator) else simulator(name, **settings)
     with Sink(out, tree=tree, compression=compression) as sink:
         for block in chosen.stream(progress):
             sink.write(block)

@@ -9,12 +9,12 @@ import numpy as np
 
 from calque.errors import ConfigError
 from calque.seeds import derive, numpy_stream
-from calque.simulating import Progress
 from calque.simulating.cascade import cascade, energetic
 from calque.simulating.collisions import Collider
 from calque.simulating.decays import discretise
 from calque.simulating.heavy import PROCESSES, Heavy
 from calque.simulating.particles import Particles
+from calque.simulating.simulator import Progress, Simulator
 from calque.simulating.target import Target
 from calque.table import Table
 
@@ -24,7 +24,7 @@ UNITS = {"px": "GeV", "py": "GeV", "pz": "GeV", "x": "m", "y": "m", "z": "m"}
 
 
 @dataclass(frozen=True)
-class FixedTarget:
+class FixedTarget(Simulator):
     """Simulate `pot` protons; the sum of the weights w is the number of muons to expect from them.
 
     Muons with p > `least` [GeV] where they are born: px, py, pz [GeV], x, y, z [m], id (PDG, −13 is μ⁺) and w.
@@ -55,10 +55,6 @@ class FixedTarget:
     def total(self) -> int:
         """Protons to simulate: what `progress` counts up to."""
         return int(self.pot)
-
-    def run(self, progress: Progress | None = None) -> Table:
-        """Simulate everything into one Table."""
-        return Table.concatenate(list(self.stream(progress)))
 
     def stream(self, progress: Progress | None = None) -> Iterator[Table]:
         """Simulate block by block of protons; `progress` hears how many are done."""

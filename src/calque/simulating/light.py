@@ -9,8 +9,8 @@ import numpy as np
 
 from calque.errors import ConfigError
 from calque.seeds import derive, numpy_stream
-from calque.simulating import Progress
 from calque.simulating.photons import Floats, Geometry, Material, Small, follow
+from calque.simulating.simulator import Progress, Simulator
 from calque.table import Table
 
 BLOCK = 256  # positions
@@ -41,7 +41,7 @@ def visibilities(positions: Floats, seed: int, *, geometry: Geometry, material: 
 
 
 @dataclass(frozen=True)
-class LightMap:
+class LightMap(Simulator):
     """Simulate the visibilities of `n` random positions with `photons` photons each.
 
     The box is DUNE's test volume, x ±379.662, y −658.09 … 699.59, z −302.946 … 1443.5 cm. Its 12 planes stand side by
@@ -80,10 +80,6 @@ class LightMap:
     def total(self) -> int:
         """Positions to simulate: what `progress` counts up to."""
         return int(self.n)
-
-    def run(self, progress: Progress | None = None) -> Table:
-        """Simulate everything into one Table."""
-        return Table.concatenate(list(self.stream(progress)))
 
     def stream(self, progress: Progress | None = None) -> Iterator[Table]:
         """Simulate block by block; `progress` hears how much is done."""

@@ -2,76 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calque.errors import ConfigError
-from calque.seeds import numpy_stream
-from calque.simulating import Progress
-from calque.table import Table
-
 Array = NDArray[np.float64]
 SIDE = 28  # pixels, with their centres at 0 … 27; rows are y, upward
-BLOCK = 4096
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """Simulate `n` images with the parameters that made them.
+class Shape:
+    """A simulator that ships: a dataclass of settings, called with parameters (N, P) and a seed, gives images (N, …).
 
-    Parameters follow the flat `prior` of the space, or the normals of the source's true sample (`truth`); where a
-    shape would leave the image they are drawn again. Equal settings and seeds give equal images, whatever `n`.
-    Subclasses say which parameters there are (`space`: low, high, true mean, true width) and `draw` them.
+    Subclasses say which parameters there are: `space` has each one's low and high, `truth` the mean and width of the
+    normals that the source's true sample follows.
     """
 
-    n: int
-    seed: int = 0
-    parameters: Literal["prior", "truth"] = "prior"
+    space: ClassVar[dict[str, tuple[float, float]]] = {}
+    truth: ClassVar[dict[str, tuple[float, float]]] = {}
 
-    space: ClassVar[dict[str, tuple[float, float, float, float]]] = {}
-
-    def __post_init__(self) -> None:
-        if self.n != int(self.n) or self.n < 1:
-            raise ConfigError(f"n = {self.n}: the number of images must be whole and at least 1")
-        if self.parameters not in ("prior", "truth"):
-            raise ConfigError(f"parameters = {self.parameters!r}; there are 'prior' and 'truth'")
-
-    @property
-    def total(self) -> int:
-        """Images to simulate: what `progress` counts up to."""
-        return int(self.n)
-
-    def run(self, progress: Progress | None = None) -> Table:
-        """Simulate everything into one Table."""
-        return Table.concatenate(list(self.stream(progress)))
-
-    def stream(self, progress: Progress | None = None) -> Iterator[Table]:
-        """Simulate block by block; `progress` hears how much is done."""
-        for number, done in enumerate(range(0, self.total, BLOCK)):
-            stream = numpy_stream(self.seed, f"{type(self).__name__} {self.parameters}", number)
-            chosen = self.choose(BLOCK, stream)
-            images = self.draw(chosen, stream).astype(np.float32)
-            count = min(BLOCK, self.total - done)
-            columns: dict[str, Any] = dict(zip(self.space, chosen[:count].T, strict=True))
-            yield Table.of({**columns, "image": images[:count]}, source=f"{type(self).__name__}, seed {self.seed}")
-            if progress is not None:
-                progress(done + count)
-
-    def choose(self, count: int, stream: np.random.Generator) -> Array:
-        """Parameters (count, P) of images that stay inside."""
-        low, high, mean, width = np.array(list(self.space.values())).T
-        kept = np.empty((0, len(low)))
-        while len(kept) < count:
-            if self.parameters == "prior":
-                drawn = stream.uniform(low, high, (count, len(low)))
-            else:
-                drawn = stream.normal(mean, width, (count, len(low)))
-            kept = np.concatenate([kept, drawn[self.inside(drawn)]])
-        return kept[:count]
+    def __call__(self, parameters: Array, seed: int) -> Array:
+        """Parameters (N, P) → images (N, …)."""
+        return self.draw(parameters, np.random.default_rng(seed))
 
     def inside(self, parameters: Array) -> NDArray[np.bool_]:
         """Which parameters (N, P) make something that can be drawn."""
@@ -83,19 +37,19 @@ class Shapes:
 
 
 @dataclass(frozen=True)
-class Lines(Shapes):
+class Lines(Shape):
     """y = c + m (x − x0) from x0 to x0 + x_steps, 28 × 28; one on the line, falling to zero a pixel from it.
 
     With `hard` a pixel within half a pixel of it is one, any other zero.
 
-    >>> table = Lines(3).run()
-    >>> table.names, table["image"].shape
-    (('m', 'x0', 'c', 'x_steps', 'image'), (3, 28, 28))
+    >>> Lines(hard=True)(np.array([[0.0, 5.0, 3.0, 4.0]]), seed=0)[0].sum()
+    np.float64(5.0)
     """
 
     hard: bool = False
-    space: ClassVar = {"m": (0, 2.5, 1.5, 0.3), "x0": (0, 14, 10, 0.5), "c": (0, 8, 0.5, 0.1),
-                       "x_steps": (4, 14, 9, 0.5)}
+
+    space: ClassVar = {"m": (0, 2.5), "x0": (0, 14), "c": (0, 8), "x_steps": (4, 14)}
+    truth: ClassVar = {"m": (1.5, 0.3), "x0": (10, 0.5), "c": (0.5, 0.1), "x_steps": (9, 0.5)}
 
     def inside(self, parameters: Array) -> NDArray[np.bool_]:
         """Both ends within the pixels' centres, and some length."""
@@ -116,11 +70,11 @@ class Lines(Shapes):
 
 
 @dataclass(frozen=True)
-class Circles(Shapes):
+class Circles(Shape):
     """b · max(0, 1 − |ρ − r|) around (x0, y0), with normal noise of width n on every pixel, 28 × 28."""
 
-    space: ClassVar = {"x0": (8, 20, 18, 0.8), "y0": (8, 20, 18, 0.8), "r": (3, 12, 8, 0.5),
-                       "n": (0, 0.3, 0.15, 0.05), "b": (0.5, 1.3, 0.9, 0.05)}
+    space: ClassVar = {"x0": (8, 20), "y0": (8, 20), "r": (3, 12), "n": (0, 0.3), "b": (0.5, 1.3)}
+    truth: ClassVar = {"x0": (18, 0.8), "y0": (18, 0.8), "r": (8, 0.5), "n": (0.15, 0.05), "b": (0.9, 0.05)}
 
     def inside(self, parameters: Array) -> NDArray[np.bool_]:
         """A radius and a noise; a circle may leave the image."""
@@ -136,10 +90,11 @@ class Circles(Shapes):
 
 
 @dataclass(frozen=True)
-class Pulse(Shapes):
+class Pulse(Shape):
     """a · exp(−½ ((t − t0)/w)²) at t = 0 … 63, with normal noise of width 0.05: the one-dimensional case."""
 
-    space: ClassVar = {"t0": (16, 48, 30, 2), "w": (2, 8, 4, 0.5), "a": (0.5, 1.5, 1.0, 0.1)}
+    space: ClassVar = {"t0": (16, 48), "w": (2, 8), "a": (0.5, 1.5)}
+    truth: ClassVar = {"t0": (30, 2), "w": (4, 0.5), "a": (1.0, 0.1)}
     noise: ClassVar = 0.05
 
     def inside(self, parameters: Array) -> NDArray[np.bool_]:

@@ -115,4 +115,6 @@ def written(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, list | tuple):
         return ", ".join(map(written, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{worded(name)} {written(entry)}" for name, entry in value.items())
     return str(value)
