@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from calque.errors import ConfigError, DataError
-from calque.preparing import JUDGE, STEPS, TRAIN, Preparation, Step, prepare
+from calque.preparing import JUDGE, STEPS, TRAIN, Preparation, Step, folding, prepare
 from calque.preparing.preparation import parse_step
 from calque.preparing.prepare import split
 from calque.table import Table
@@ -246,7 +246,7 @@ def test_many_rows_are_looked_at_by_a_share_that_misses_no_extreme_and_no_catego
 def test_pieces_are_encoded_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     data = prepare(muons(), steps=["discrete id", "standardise *"], context=["px"], seed=0)
     whole = data.encode(TRAIN)
-    monkeypatch.setattr(MODULE, "BLOCK", 170)
+    monkeypatch.setattr(folding, "ROWS", 170)
     assert all(torch.equal(a, b) for a, b in zip(data.encode(TRAIN), whole, strict=True))
 
 

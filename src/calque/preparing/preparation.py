@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from calque.errors import ConfigError, DataError, nearest, unknown
-from calque.preparing.step import Step, find, side_by_side
+from calque.errors import ConfigError, DataError, unknown
+from calque.preparing.folding import Shape, at_once, common, fold, follow, share, unfold
+from calque.preparing.step import Step, find
 from calque.table import Array, Layout, Table
 
 
@@ -34,6 +36,18 @@ def parse_step(text: str, available: Sequence[str]) -> Step:
     return build_step(kind, columns, outputs, settings)
 
 
+def parse_steps(text: str, shapes: Mapping[str, Shape]) -> list[Step]:
+    """Read as `parse_step` does, of columns with shapes; with `*` there is a step for every shape.
+
+    >>> [step.columns for step in parse_steps("standardise *", {"m": (), "image": (28, 28), "c": ()})]
+    [('m', 'c'), ('image',)]
+    """
+    if "*" not in shlex.split(text):
+        return [parse_step(text, list(shapes))]
+    return [parse_step(text, [name for name, found in shapes.items() if found == shape])
+            for shape in dict.fromkeys(shapes.values())]
+
+
 def build_step(kind: str, columns: Sequence[str], outputs: Sequence[str] | None, settings: Mapping[str, str]) -> Step:
     """Make a step, its settings converted to the types of its constructor."""
     step = find(kind)
@@ -53,72 +67,84 @@ def build_step(kind: str, columns: Sequence[str], outputs: Sequence[str] | None,
 class Preparation(nn.Module):
     """Steps in order; columns they leave are packed into (N, D) by `layout`.
 
-    `columns` are the physical columns; dtypes and units travel with them, so that `inverse` gives back what
-    was trained on. Fitted in float64; `float()` it for drawing.
+    `columns` are the physical columns; dtypes, units and shapes travel with them, so that `inverse` gives back what
+    was trained on. A step takes columns of one shape and treats every pixel alike, as a row of its own. Fitted in
+    float64; `float()` it for drawing.
     """
 
     def __init__(self, steps: Sequence[Step], columns: Sequence[str], dtypes: Mapping[str, str],
-                 units: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> None:
+                 units: Mapping[str, str], shapes: Mapping[str, Shape]) -> None:
         super().__init__()
         self.steps = nn.ModuleList(steps)
         self.columns = tuple(columns)
         self.dtypes, self.units = dict(dtypes), dict(units)
-        left = dict.fromkeys(self.columns)
+        self.shapes = {name: shapes.get(name, ()) for name in self.columns}
+        self.of_steps, left = [], self.shapes
         for step in steps:
+            self.of_steps.append(common(left, step))
             left = follow(left, step)
-        self.layout = Layout(tuple(left), tuple(shapes.get(name, ()) for name in left))
+        self.layout = Layout(tuple(left), tuple(left.values()))
 
     @classmethod
-    def fit(cls, table: Table, steps: Sequence[str], weights: Array, noise: np.random.Generator) -> Preparation:
-        """Fit steps one after another on training rows of `table`, weighted."""
-        w = torch.as_tensor(weights, dtype=torch.float64)
-        values = to_tensors(table, table.names)
+    def fit(cls, table: Table, steps: Sequence[str], weights: Array, noise: np.random.Generator,
+            rows: Mapping[Shape, Array] | None = None) -> Preparation:
+        """Fit steps one after another on `table` with weights (N,); of columns of a shape only `rows[shape]` count."""
+        shapes = left = {name: table[name].shape[1:] for name in table.names}
+        looked = {shape: (rows or {}).get(shape, np.arange(len(table))) for shape in shapes.values()}
+        values = {name: torch.from_numpy(table[name][looked[shape]].astype(np.float64))
+                  for name, shape in shapes.items()}
         fitted: list[Step] = []
         for text in steps:
-            step = parse_step(text, list(values))
-            x = stack(values, step)
-            step.fit(x, w)
-            y = step(x, normals(noise, len(x), step.forward_noise))
-            fitted.append(step)
-            values = replace_columns(values, step, y)
-            check_finite(values, step)
+            for step in parse_steps(text, left):
+                shape = common(left, step)
+                x = fold([values[name] for name in step.columns], torch.empty(0))
+                step.pixels = math.prod(shape)
+                step.fit(x, torch.as_tensor(weights[looked[shape]]).double().repeat_interleave(step.pixels))
+                y = step(x, normals(noise, len(x), step.forward_noise))
+                fitted.append(step)
+                left = follow(left, step)
+                values = renewed(values, step, unfold(y, shape), left)
+                check_finite(values, step)
         dtypes = {name: str(table[name].dtype) for name in table.names}
-        shapes = {name: table[name].shape[1:] for name in table.names}
         return cls(fitted, table.names, dtypes, table.units, shapes)
 
     @property
     def inverse_noise(self) -> int:
         """Standard normals per event that `inverse` consumes."""
-        return sum(step.inverse_noise for step in self.typed_steps())
+        return sum(step.inverse_noise * math.prod(shape) for step, shape in self.shaped_steps())
 
     @property
     def forward_noise(self) -> int:
         """Standard normals per event that `forward` consumes."""
-        return sum(step.forward_noise for step in self.typed_steps())
+        return sum(step.forward_noise * math.prod(shape) for step, shape in self.shaped_steps())
 
     def typed_steps(self) -> list[Step]:
         """The steps, for a type checker."""
         return [step for step in self.steps if isinstance(step, Step)]
 
+    def shaped_steps(self) -> list[tuple[Step, Shape]]:
+        """The steps, each with the shape of its columns."""
+        return list(zip(self.typed_steps(), self.of_steps, strict=True))
+
     def forward(self, columns: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
         """Physical columns → packed (N, D) and the log |Jacobian| (N,)."""
         values, jacobian, used = dict(columns), torch.zeros(len(noise), dtype=noise.dtype), 0
-        for step in self.typed_steps():
-            x = stack(values, step)
-            y = step(x, noise[:, used : used + step.forward_noise])
-            used += step.forward_noise
-            jacobian = jacobian + step.log_abs_det_jacobian(x, y)
-            values = replace_columns(values, step, y)
+        for step, shape in self.shaped_steps():
+            x = fold([values[name] for name in step.columns], noise)
+            y = step(x, share(noise, used, step.forward_noise, shape))
+            used += step.forward_noise * math.prod(shape)
+            jacobian = jacobian + step.log_abs_det_jacobian(x, y).reshape(len(noise), -1).sum(1)
+            values |= dict(zip(step.outputs, unfold(y, shape), strict=True))
         return self.layout.pack(values), jacobian
 
     def inverse(self, packed: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """Packed (N, D) and normals (N, inverse_noise) → physical columns."""
         values, used = self.layout.unpack(packed), self.inverse_noise
-        for step in reversed(self.typed_steps()):
-            used -= step.inverse_noise
-            y = side_by_side([values.pop(name) for name in step.outputs]) if step.outputs else packed[:, :0]
-            x = step.inverse(y, noise[:, used : used + step.inverse_noise])
-            values.update(zip(step.columns, x.unbind(1), strict=True))
+        for step, shape in reversed(self.shaped_steps()):
+            used -= step.inverse_noise * math.prod(shape)
+            normals = share(noise, used, step.inverse_noise, shape)
+            y = fold([values[name] for name in step.outputs], normals)
+            values |= dict(zip(step.columns, unfold(step.inverse(y, normals), shape), strict=True))
         return {name: values[name] for name in self.columns}
 
     def encode(self, table: Table, noise: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -126,11 +152,17 @@ class Preparation(nn.Module):
         packed = torch.empty(len(table), self.layout.size)
         jacobian = torch.empty(len(table), dtype=torch.float64)
         table.require(self.columns)
-        for start in range(0, len(table), BLOCK):
-            part = table.rows(slice(start, start + BLOCK))
+        rows = self.at_once
+        for start in range(0, len(table), rows):
+            part = table.rows(slice(start, start + rows))
             y, slope = self(to_tensors(part, self.columns), normals(noise, len(part), self.forward_noise))
-            packed[start : start + BLOCK], jacobian[start : start + BLOCK] = y, slope
+            packed[start : start + rows], jacobian[start : start + rows] = y, slope
         return packed, jacobian
+
+    @property
+    def at_once(self) -> int:
+        """Events that are encoded together."""
+        return at_once(self.layout.size + self.forward_noise)
 
     def decode(self, packed: Tensor, noise: Tensor) -> dict[str, Array]:
         """Packed (N, D) → physical columns in their own dtypes."""
@@ -140,7 +172,7 @@ class Preparation(nn.Module):
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""
         return {"columns": self.columns, "dtypes": self.dtypes, "units": self.units,
-                "shapes": dict(zip(self.layout.names, self.layout.shapes, strict=True)),
+                "shapes": self.shapes,
                 "steps": [step.to_dict() for step in self.typed_steps()]}
 
     @classmethod
@@ -151,30 +183,11 @@ class Preparation(nn.Module):
         return cls(steps, saved["columns"], saved["dtypes"], saved["units"], shapes)
 
 
-BLOCK = 50_000
-
-
-def follow(names: dict[str, None], step: Step) -> dict[str, None]:
-    """Names after a step: what it takes goes, what it makes comes."""
-    rest = {name: None for name in names if name not in step.columns}
-    clash = [name for name in step.outputs if name in rest]
-    if clash:
-        raise ConfigError(f"step '{step.kind}' makes a column {clash[0]!r}, which is there already; name it with '->'")
-    return {**rest, **dict.fromkeys(step.outputs)} if step.outputs != step.columns else names
-
-
-def replace_columns(values: dict[str, Tensor], step: Step, y: Tensor) -> dict[str, Tensor]:
-    """Columns after a step."""
-    new = dict(zip(step.outputs, y.unbind(1), strict=True))
-    return {name: new.get(name, values.get(name, y)) for name in follow(dict.fromkeys(values), step)}
-
-
-def stack(values: Mapping[str, Tensor], step: Step) -> Tensor:
-    """The step's columns side by side (N, k)."""
-    missing = [name for name in step.columns if name not in values]
-    if missing:
-        raise DataError(f"no column {missing[0]!r} for step '{step.kind}'; {nearest(missing[0], values)}")
-    return side_by_side([values[name] for name in step.columns])
+def renewed(values: Mapping[str, Tensor], step: Step, made: Sequence[Tensor], left: Mapping[str, Shape]
+            ) -> dict[str, Tensor]:
+    """Columns that are left after a step."""
+    new = {**values, **dict(zip(step.outputs, made, strict=True))}
+    return {name: new[name] for name in left}
 
 
 def check_finite(values: Mapping[str, Tensor], step: Step) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,13 +14,15 @@ from torch import Tensor
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.preparing.context import Context
-from calque.preparing.preparation import BLOCK, Preparation
+from calque.preparing.folding import Shape
+from calque.preparing.preparation import Preparation
 from calque.seeds import numpy_stream
 from calque.table import Array, Table
 from calque.threads import threads
 
 TRAIN, VALIDATE, JUDGE = 0, 1, 2
-LOOKED_AT = 500_000  # training rows that statistics are taken from: a mean is known to 0.0014 standard deviations
+LOOKED_AT = 500_000  # numbers of a column that statistics are taken from: a mean is known to 0.0014 standard deviations
+FEWEST = 100  # events that are looked at, however large
 FEW = 256  # a column with more values is continuous
 WeightMode = Literal["draw", "column", "none"]
 
@@ -59,8 +62,9 @@ class Data:
 
     def blocks(self, part: int) -> Iterator[Table]:
         """Physical rows of one part, piece by piece: memory stays bounded."""
-        for start in range(0, len(self.table), BLOCK):
-            block = slice(start, start + BLOCK)
+        step = self.preparation.at_once
+        for start in range(0, len(self.table), step):
+            block = slice(start, start + step)
             yield self.table.rows(block).rows(self.part[block] == part)
 
     def check_finite(self, x: Tensor, part: int) -> None:
@@ -143,33 +147,54 @@ def prepare(
     if len(rows) < 2:
         raise DataError(f"{table.source} has {len(table)} rows, of which {len(rows)} train; it needs more")
     learnt = [name for name in (table.names if weights == "column" else table.features) if name not in context]
-    looked_at = representative(table.select([*learnt, *context]), rows, numpy_stream(seed, "representative rows"))
-    training, shares = table.rows(rows[looked_at]), training_weights(table, rows, weights)[looked_at]
-    chosen = list(steps) if steps is not None else default_steps(training.select(learnt), context, columns)
-    preparation = Preparation.fit(training.select(learnt), chosen, shares, numpy_stream(seed, "fit preparation"))
-    return Data(table, part, preparation, Context.fit(training, context, shares), weights, seed)
+    check_context(table, context)
+    looked = looked_at(table.select([*learnt, *context]), rows, seed)
+    shares = training_weights(table, rows, weights)
+    chosen = list(steps) if steps is not None else default_steps(table.select(learnt), context, columns)
+    preparation = Preparation.fit(table.select(learnt), chosen, shares, numpy_stream(seed, "fit preparation"), looked)
+    seen = looked.get((), rows)
+    conditions = Context.fit(table.select(context).rows(seen), context, shares[seen]) if context else Context()
+    return Data(table, part, preparation, conditions, weights, seed)
 
 
-def representative(table: Table, rows: Array, stream: np.random.Generator) -> Array:
-    """Places in `rows` to take statistics from: all where there are few, else a random share of bounded size.
+def check_context(table: Table, context: Sequence[str]) -> None:
+    """Raise DataError for a condition that is no number."""
+    for name in context:
+        if table[name].ndim > 1:
+            raise DataError(f"context {name!r} of {table.source} has events of shape {table[name].shape[1:]}; a "
+                            "condition is one number or category")
+
+
+def looked_at(table: Table, rows: Array, seed: int) -> dict[Shape, Array]:
+    """Rows to take statistics from, for the columns of each shape: a bounded count of numbers."""
+    shapes = {name: table[name].shape[1:] for name in table.names}
+    found = {}
+    for shape in dict.fromkeys(shapes.values()):
+        columns = [table[name] for name, other in shapes.items() if other == shape]
+        most = max(LOOKED_AT // math.prod(shape), FEWEST)
+        found[shape] = rows[representative(columns, rows, most, numpy_stream(seed, "representative rows", *shape))]
+    return found
+
+
+def representative(columns: Sequence[Array], rows: Array, most: int, stream: np.random.Generator) -> Array:
+    """Places in `rows` to take statistics from: all where there are at most so many, else a random share.
 
     With it come each column's least and greatest value, and every value of a column that has few: no domain is
     overstepped and no category missed because its row was not drawn.
     """
-    if len(rows) <= LOOKED_AT:
+    if len(rows) <= most:
         return np.arange(len(rows))
-    chosen = [stream.choice(len(rows), LOOKED_AT, replace=False, shuffle=False)]
-    for array in table.columns.values():
-        if array.ndim == 1:
-            column = array[rows]
-            chosen.append(np.array([column.argmin(), column.argmax()]))
-            if len(np.unique(column[chosen[0]])) <= FEW:
-                chosen.append(np.unique(column, return_index=True)[1])
+    chosen = [stream.choice(len(rows), most, replace=False, shuffle=False)]
+    for column in columns:
+        pixels = column.reshape(len(column), -1)
+        chosen.append(np.array([pixels.min(1)[rows].argmin(), pixels.max(1)[rows].argmax()]))
+        if (column.ndim == 1 or column.dtype.kind in "biu") and len(np.unique(pixels[rows[chosen[0]]])) <= FEW:
+            chosen.append(np.unique(pixels[rows], return_index=True)[1] // pixels.shape[1])
     return np.unique(np.concatenate(chosen))
 
 
 def training_weights(table: Table, rows: Array, mode: WeightMode) -> Array:
-    """Sizes |w| of training rows' weights, for statistics; raises DataError where the weights sum to nothing.
+    """Sizes |w| (N,) of training rows' weights, for statistics; raises DataError where the weights sum to nothing.
 
     Steps only choose coordinates: rows that are subtracted elsewhere need them as much as those that are added.
     """
@@ -178,4 +203,6 @@ def training_weights(table: Table, rows: Array, mode: WeightMode) -> Array:
     if not weights.sum() > 0:
         raise DataError(f"the weights {table.weight!r} of the training rows sum to {weights.sum():g}, which is no "
                         "sample to draw; fit.weights = \"none\" ignores them")
-    return np.asarray(np.abs(weights))
+    sizes = np.zeros(len(table))
+    sizes[rows] = np.abs(weights)
+    return sizes

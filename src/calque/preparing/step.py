@@ -35,6 +35,7 @@ class Step(nn.Module):
     """
 
     kind: ClassVar[str] = ""
+    pixels: int = 1  # rows of an event, while the step is fitted
     inverse_noise: int = 0
     forward_noise: int = 0
 
@@ -95,9 +96,9 @@ class Step(nn.Module):
         """Raise DataError that names the column and the first rows where `bad` (N, k) holds."""
         for column, rows in zip(self.columns, bad.T, strict=True):
             if rows.any():
-                first = torch.nonzero(rows).flatten()[:3].tolist()
-                raise DataError(f"step '{self.kind}': column {column!r} {why} in {int(rows.sum())} of "
-                                f"{len(rows)} rows (training rows {first}…); {remedy}")
+                first = sorted(set((torch.nonzero(rows).flatten()[:3] // self.pixels).tolist()))
+                raise DataError(f"step '{self.kind}': column {column!r} {why} in {int(rows.sum())} of {len(rows)} "
+                                f"{'rows' if self.pixels == 1 else 'pixels'} (training rows {first}…); {remedy}")
 
 
 def find(kind: str) -> type[Step]:
