@@ -369,10 +369,27 @@ def test_of_perfect_looks_the_latest_is_kept(muons: Table, monkeypatch: pytest.M
     assert small_fit(muons, None, steps=60, watch="auc", patience=3).history[-1]["step"] == 50
 
 
-def scalars(folder: Path) -> dict[str, dict[int, float]]:
+def test_a_critic_s_weights_are_a_histogram_on_the_board(muons: Table, tmp_path: Path) -> None:
+    data = prepare(muons, steps=STEPS, context=["id"], seed=1)
+    run = fit(data, "wgan", out=tmp_path / "run", quiet=True, steps=4, watch_every=2, batch=32, watch="latest",
+              measures=[], tensorboard=True)
+    held = board(tmp_path / "run" / "tensorboard").Histograms("weights/all")
+    assert [event.step for event in held] == [2, 4]
+    for event, entry in zip(held, run.history, strict=True):
+        assert event.histogram_value.bucket[-40:] == pytest.approx(entry["weights/shares"])
+        assert event.histogram_value.max == pytest.approx(entry["weights/largest"])
+
+
+def board(folder: Path) -> Any:
     """What TensorBoard itself reads."""
-    loaded = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator(str(folder))
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    loaded = reader.EventAccumulator(str(folder), size_guidance={"histograms": 0})
     loaded.Reload()
+    return loaded
+
+
+def scalars(folder: Path) -> dict[str, dict[int, float]]:
+    loaded = board(folder)
     return {tag: {event.step: event.value for event in loaded.Scalars(tag)} for tag in loaded.Tags()["scalars"]}
 
 

@@ -397,6 +397,9 @@ def test_diagnoses_see_what_goes_wrong() -> None:
     sizes = torch.cat([weight.detach().flatten().abs() for weight in objective.critic.parameters()])
     assert told["clip/share"] == pytest.approx(float((sizes == 0.02).float().mean()), abs=1e-6)
     assert 0.5 < told["clip/share"] < 1
+    shares = told["weights/shares"]
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    assert shares[0] + shares[-1] == pytest.approx(float((sizes > 0.019).float().mean()), abs=1e-3), "5 % at either end"
     with torch.no_grad():
         scores = [objective.critic(x, batch.context)[0] for x in (batch.x, narrow(batch.x, batch.context))]
     assert told["scores/real"] == pytest.approx(float(scores[0].mean()))

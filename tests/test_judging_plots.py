@@ -13,6 +13,7 @@ import pytest
 from calque.errors import DataError, FileError
 from calque.judging import judge_tables
 from calque.judging.drawing.binning import Binning
+from calque.judging.drawing.critics import critics
 from calque.judging.drawing.curves import curves
 from calque.judging.drawing.pairings import MOST_PAIRS, Placed, Rows, chosen, distance
 from calque.judging.drawing.pairs import fill_pair, mean_square, pull
@@ -51,7 +52,7 @@ def test_every_plot_is_made(tmp_path: Path) -> None:
     paths = save_plots(report, real, fake, HISTORY, tmp_path / "new" / "plots")
     check(paths)
     names = {path.stem for path in paths}
-    assert names == {"column_px", "column_py", "tails_px", "tails_py", "pair_px_py", "curves",
+    assert names == {"column_px", "column_py", "tails_px", "tails_py", "pair_px_py", "curves", "critic_loss",
                      *(f"{kind}_{name}" for kind in ("classifier", "roc") for name in report.judgements)}
     assert len(paths) == 2 * len(names) == len(list((tmp_path / "new" / "plots").iterdir()))
 
@@ -116,6 +117,23 @@ def test_every_watched_measure_has_a_panel_and_players_are_losses() -> None:
     drawn = [[line.get_label() for line in axes.get_lines() if len(line.get_xdata()) == 3] for axes in made.figure.axes]
     assert drawn == [["auc"], *([name] for name in WATCHABLE), ["critic", "generator"]]
     assert "Fréchet physics distance from 0.3 at step 0" in made.alt
+
+
+def test_a_critic_is_drawn() -> None:
+    """Its first and last histogram of weights, and its loss against what was watched."""
+    bell, piled = [0.0, 0.1, 0.8, 0.1, 0.0], [0.45, 0.03, 0.04, 0.03, 0.45]
+    history = [{"step": 10 * look, "auc": 0.9 - 0.1 * look, "critic": -2.0 + 0.5 * look, "weights/largest": 0.1,
+                "weights/shares": shares} for look, shares in enumerate([bell, bell, piled])]
+    weights, loss = critics(history)
+    assert (weights.section, loss.section) == ("training", "training")
+    assert weights.data.columns["step 0"].tolist() == bell
+    assert weights.data.columns["step 20"].tolist() == piled
+    drawn = [patch.get_data().values.tolist() for patch in weights.figure.axes[0].patches]
+    assert drawn == [bell, piled]
+    assert "at step 20 the largest is 0.1, and 90 % lie in the two outermost of 5 bins" in weights.alt
+    assert loss.figure.axes[0].get_lines()[1].get_xydata().tolist() == [[-2.0, 0.9], [-1.5, 0.8], [-1.0, 0.7]]
+    assert "; correlation −1" in loss.alt
+    assert not list(critics([{"step": 1, "auc": 0.6, "likelihood": 2.0}])), "a flow has no critic"
 
 
 def test_pairs_are_ranked_by_the_pulls_that_are_drawn() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -177,7 +177,7 @@ class Adversarial(Objective):
         told = self.codes.log_prob(self.reader(seen.fake_features), codes).mean() + self.codes.entropy
         return self.information * told
 
-    def diagnose(self, batch: Batch) -> dict[str, float]:
+    def diagnose(self, batch: Batch) -> dict[str, Any]:
         """Scores and slopes, the generator's narrowest column, sizes of the critic's weights, what codes tell."""
         rows, events = len(batch.x), torch.cat([batch.x, self.still(batch)]).requires_grad_()
         self.eval()  # no dropout, running statistics, exact norms

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from calque.errors import DivergedError
 from calque.fitting.objective import Batch
+
+BINS = 40  # of a histogram of weights
 
 
 def narrowest(batch: Batch, fake: Tensor) -> float:
@@ -24,10 +27,16 @@ def spread(batch: Batch, x: Tensor) -> Tensor:
     return (weight * (x - mean).square()).mean(0).clamp(min=0).sqrt()
 
 
-def sizes(parameters: Iterable[Tensor]) -> dict[str, float]:
-    """Where the sizes of all weights lie: a clip piles them up at its limit, a penalty leaves them spread."""
-    weights = torch.cat([parameter.detach().flatten().abs() for parameter in parameters])
-    return {"weights/median": float(weights.median()), "weights/largest": float(weights.max())}
+def sizes(parameters: Iterable[Tensor]) -> dict[str, Any]:
+    """Where all weights lie: a clip piles them up at its limit, a penalty leaves them spread.
+
+    `weights/shares` are those in equal bins from minus to plus the largest.
+    """
+    weights = torch.cat([parameter.detach().flatten() for parameter in parameters]).float().cpu()
+    largest = weights.abs().max()
+    counts = torch.histc(weights / largest.clamp(min=torch.finfo(weights.dtype).tiny), BINS, -1, 1)
+    return {"weights/median": float(weights.abs().median()), "weights/largest": float(largest),
+            "weights/shares": [round(share, 5) for share in (counts / len(weights)).tolist()]}
 
 
 def clipped(parameters: Iterable[Tensor], limit: float) -> float:

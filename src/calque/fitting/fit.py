@@ -25,7 +25,7 @@ from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
 from calque.fitting.distillation import Distillation
 from calque.fitting.expectation import Expectation
-from calque.fitting.history import Board, History, until
+from calque.fitting.history import Board, History, scalars, until
 from calque.fitting.informative import Informative
 from calque.fitting.likelihood import Likelihood
 from calque.fitting.loop import Loop
@@ -202,7 +202,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
             if due:
                 entry = {"step": loop.step, **loop.losses(), **loop.diagnostics(), **watch.look(loop)}
                 history.append(entry)
-                bar(loop.step, ", ".join(f"{key} {value:.3g}" for key, value in entry.items() if key != "step"))
+                bar(loop.step, ", ".join(f"{key} {value:.3g}" for key, value in scalars(entry).items()))
             if checkpoint and keep:
                 save_checkpoint(checkpoint, loop, {"watch": watch.state}, watch.best)
             if stop.is_set():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from calque.atomic import guarded, write_bytes
 from calque.extras import need
@@ -40,11 +43,24 @@ class Board:
         self.writer: Any = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def show(self, entry: dict[str, Any]) -> None:
-        """Write every number of an entry at its step."""
-        for name, value in entry.items():
-            if name != "step":
-                self.writer.add_scalar(name, value, entry["step"])
+        """Write every number of an entry at its step, and its histogram of weights."""
+        for name, value in scalars(entry).items():
+            self.writer.add_scalar(name, value, entry["step"])
+        if "weights/shares" in entry:
+            self.spread(entry["weights/shares"], entry["weights/largest"], entry["step"])
         self.writer.flush()
+
+    def spread(self, shares: list[float], largest: float, step: int) -> None:
+        """Write shares of weights in equal bins from −largest to largest; their moments are those of the bins."""
+        edges = np.linspace(-largest, largest, len(shares) + 1)
+        middles = (edges[1:] + edges[:-1]) / 2
+        self.writer.add_histogram_raw("weights/all", -largest, largest, 1, float(middles @ shares),
+                                      float(middles**2 @ shares), edges[1:].tolist(), shares, step)
+
+
+def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of an entry, without its step and its histograms."""
+    return {key: value for key, value in entry.items() if key != "step" and not isinstance(value, list)}
 
 
 def until(entries: list[dict[str, Any]], step: int) -> list[dict[str, Any]]:

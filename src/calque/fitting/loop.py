@@ -91,7 +91,7 @@ class Loop:
         self.sums, self.counted = {}, 0
         return means
 
-    def diagnostics(self) -> dict[str, float]:
+    def diagnostics(self) -> dict[str, Any]:
         """Norms of the players' last gradients (before clipping), and what the objective has to tell of a batch."""
         if not self.objective.turns:
             return {}

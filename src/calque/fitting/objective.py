@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,8 +73,8 @@ class Objective(nn.Module):
     def after(self, player: str, step: int) -> None:
         """What follows a player's move, such as clipping weights."""
 
-    def diagnose(self, batch: Batch) -> dict[str, float]:
-        """Numbers for the history that tell how a training goes, from a batch like that of the first turn's player.
+    def diagnose(self, batch: Batch) -> dict[str, Any]:
+        """Numbers, and lists of them, for the history, from a batch like that of the first turn's player.
 
         Raises DivergedError where it cannot go on.
         """

@@ -10,6 +10,7 @@ from calque.atomic import write_bytes
 from calque.judging.drawing import overlays, pairs, tails
 from calque.judging.drawing.binning import Binning, plain
 from calque.judging.drawing.classifiers import output, roc
+from calque.judging.drawing.critics import critics
 from calque.judging.drawing.curves import curves
 from calque.judging.drawing.pairings import Rows, chosen
 from calque.judging.drawing.paper import MOST_NAMED, safe_names, styled
@@ -46,11 +47,11 @@ def write_plots(plots: Iterable[Plot], folder: str | Path) -> list[Path]:
 def draw_plots(
     report: Report | None, real: Table, fake: Table, history: Sequence[Mapping[str, Any]] = (), pairs: bool = True
 ) -> tuple[Plot, ...]:
-    """Draw every column, its tails, all pairs, the classifiers' output and ROC curves, and the training curves.
+    """Draw every column, its tails, all pairs, the classifiers' output and ROC curves, the training and its critic.
 
-    They are named `column_NAME`, `tails_NAME`, `pair_A_B`, `classifier_NAME`, `roc_NAME` and `curves`. A report or a
-    history that is not there is left out, tails of columns of a few values too, and on demand the pairs, which take
-    most of the time. Raises DataError for different columns or non-finite values.
+    They are named `column_NAME`, `tails_NAME`, `pair_A_B`, `classifier_NAME`, `roc_NAME`, `curves`, `critic_weights`
+    and `critic_loss`. A report or a history that is not there is left out, tails of columns of a few values too, and on
+    demand the pairs, which take most of the time. Raises DataError for different columns or non-finite values.
     """
     check_columns(real, fake)
     for table in (real, fake):
@@ -79,6 +80,7 @@ def all_plots(
     training = curves(history)
     if training is not None:
         yield training
+    yield from critics(history)
 
 
 def column(

@@ -27,7 +27,8 @@ SECTIONS = {
     "classifiers": ("Classifiers", "The output for events that the classifier did not see (1 looks real), and its ROC "
                                    "curve: the share of real events that pass a threshold against that of the "
                                    "generated ones. On the diagonal it cannot tell."),
-    "training": ("Training", "The watched measures and the losses against steps; dotted: the ideal."),
+    "training": ("Training", "The watched measures and the losses against steps; dotted: the ideal. Of a critic also "
+                             "the histogram of its weights, and its loss against the quality."),
 }
 SHOWN = 8  # rows of a table before it is asked for in full
 DIGITS = {"axes": 9, "columns": 6}
