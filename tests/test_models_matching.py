@@ -38,7 +38,7 @@ def bent(size: int, context: int = 0, **settings: Any) -> FlowMatching:
     with torch.no_grad():
         for parameter in generator.network[-2].parameters():
             parameter.mul_(3)
-    return generator
+    return generator.eval()
 
 
 def even(steps: int) -> list[float]:
@@ -165,6 +165,7 @@ def test_draws_rank_evenly_among_the_density() -> None:
 @pytest.mark.parametrize(("settings", "message"), [
     ({"solver": "heun", "passes": 5}, "passes = 5: a step of 'heun' takes 2"),
     ({"solver": "rk4", "passes": 6}, "passes = 6: a step of 'rk4' takes 4"),
+    ({"fine": 5}, "fine = 5: a density is found in an even number of steps"),
     ({"solver": "hein"}, "no solver 'hein'; nearest: heun"),
 ])
 def test_a_wrong_setting_is_one_clear_line(settings: Any, message: str) -> None:

@@ -101,7 +101,7 @@ FLOWS: dict[str, Kind] = {
                 "likelihood", {"univariate": "affine", "transforms": 5, "inverse": True}, optimiser=LIKELY,
                 density=True, passes="T"),
     "cnf": Kind("continuous flow, by likelihood", "arXiv:1806.07366; 1810.01367", "flow-matching", "likelihood",
-                {"layers": 2, "nodes": 64, "solver": "rk4", "passes": 16, "fine": 4}, optimiser=LIKELY, density=True,
+                {"layers": 2, "nodes": 64, "solver": "rk4", "passes": 16}, optimiser=LIKELY, density=True,
                 passes="16"),
 }
 

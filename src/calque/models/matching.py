@@ -27,15 +27,17 @@ class FlowMatching(Flow):
     cosines of `frequencies` half periods. A draw costs `passes` of the network: as many Euler steps, half as many of
     Heun or midpoint, a quarter of Runge and Kutta's; errors fall with the first, second and fourth power of the step.
     Density and latents are those of the flow itself, found in `fine` steps of the fourth order; few passes only come
-    near to it. Trained by likelihood it is a continuous flow (Chen et al. 2018, arXiv:1806.07366).
+    near to it. Trained by likelihood it is a continuous flow (Chen et al. 2018, arXiv:1806.07366), at half as many
+    steps: with a quarter it learns velocities whose divergence the steps miss, and its density integrates to five.
     """
 
     costly_density = True
 
     def __init__(self, layout: Layout, context: int = 0, *, layers: int = 3, nodes: int = 128, frequencies: int = 3,
                  activation: str = "silu", solver: Solver = "midpoint", passes: int = 8, fine: int = 16) -> None:
-        if fine < 1:
-            raise ConfigError(f"fit.model.fine = {fine}: a density is found in one step or more")
+        if fine < 2 or fine % 2:
+            raise ConfigError(f"fit.model.fine = {fine}: a density is found in an even number of steps, half of them "
+                              "in training")
         advance, cost = choose("solver", solver, SOLVERS)
         if passes < cost or passes % cost:
             raise ConfigError(f"fit.model.passes = {passes}: a step of {solver!r} takes {cost}; give a multiple of it")
@@ -73,7 +75,8 @@ class FlowMatching(Flow):
         with torch.inference_mode(False), torch.set_grad_enabled(wanted):
             given = context.clone()  # not as inference mode made it: the divergence is a gradient
             both = nn.functional.pad(x.clone(), (0, 1))
-            both = carry(lambda both, time: self.spread(both, time, given), both, self.fine, rk4)
+            times = clock(len(self.fine) // 2)[::-1] if self.training else self.fine
+            both = carry(lambda both, time: self.spread(both, time, given), both, times, rk4)
         return both[:, :-1], both[:, -1]
 
     def spread(self, both: Tensor, time: float, context: Tensor) -> Tensor:
