@@ -76,7 +76,7 @@ def test_codes_name_the_spots_of_a_ring() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["r3gan", "minimax-gan", "lsgan", "wgan", "wgan-gp", "gan", "wgan-alp"])
+@pytest.mark.parametrize("kind", TRUTHS)
 def test_more_steps_learn_better(kind: str) -> None:
     """Six times as many, slower towards the end: spots hold half their share, and together three quarters."""
     _, _, steps, _, _, settings = TRUTHS[kind]

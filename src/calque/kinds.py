@@ -59,7 +59,7 @@ ADVERSARIAL: dict[str, Kind] = {
                      SMALL, {**TAME, "game": "wasserstein", "constraint": "adversarial-lipschitz", "critic_turns": 2},
                      LIPSCHITZ),
     "cramer-gan": Kind("energy distance of what the critic makes of events", "arXiv:1705.10743", "dense", "adversarial",
-                       SMALL, {**TAME, "game": "cramer", "constraint": "gradient-penalty", "strength": 1.0}, BOLD),
+                       SMALL, {**TAME, "game": "cramer", "constraint": "gradient-penalty", "strength": 0.1}, BOLD),
     "sngan": Kind("spectral norm in the critic", "arXiv:1802.05957", "dense", "adversarial",
                   SMALL, {**SHARP, "norm": "spectral", "critic_turns": 2}, FAST),
     "r3gan": Kind("relativistic game, R1 and R2", "arXiv:2501.05441", "dense", "adversarial",
