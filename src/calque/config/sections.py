@@ -24,7 +24,7 @@ class ReadConfig(Section):
     where: str | None = None
     exclude: list[str] = Field(default_factory=list)
     limit: int | None = None
-    layout: str | None = None
+    layout: str | dict[str, Any] | None = None
     units: dict[str, str] | None = None
     drop_nonfinite: bool = False
     flags: dict[str, str] | None = None
@@ -118,7 +118,7 @@ class ProduceConfig(Section):
     order: Literal["shuffled", "sorted"] = "shuffled"
     exact: bool = False
     compression: str = "lz4"
-    layout: str | None = None
+    layout: str | dict[str, Any] | None = None
     block: int = Field(default=10_000, ge=1)
     workers: int = Field(default=2, ge=1)
     precision: Literal["float32", "bf16"] = "float32"

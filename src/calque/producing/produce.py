@@ -21,6 +21,7 @@ from calque.producing.sources import Contexts, Source, described, fix_contexts, 
 from calque.producing.unfinished import check_plan, plan_of, salvage, stoppable
 from calque.progress import progress
 from calque.reading import Sink
+from calque.reading.formats import Chosen
 from calque.reading.where import Where
 from calque.run import BLOCK
 from calque.table import Table
@@ -73,7 +74,7 @@ def produce(
     order: Literal["shuffled", "sorted"] = "shuffled",
     tree: str | None = None,
     compression: str = "lz4",
-    layout: str | None = None,
+    layout: Chosen | None = None,
     block: int = BLOCK,
     workers: int = 2,
     precision: Literal["float32", "bf16"] = "float32",

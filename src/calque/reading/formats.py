@@ -7,7 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -29,7 +29,9 @@ FORMATS = {
 LAYOUTS = {
     "fairship": "fairship:FairShip",
     "fairship-muons": "fairship_muons:FairShipMuons",
+    "photon-library": "photon_library:PhotonLibrary",
 }
+Chosen = str | Mapping[str, Any]  # a layout by its name, or its name with settings of its own
 CODECS = ("none", "lz4", "zstd", "zlib")
 
 
@@ -124,21 +126,28 @@ class Compression:
         return cls(codec, int(level) if level else None)
 
 
-def format_of(path: Path, layout: str | None = None) -> Format:
+def format_of(path: Path, layout: Chosen | None = None) -> Format:
     """Find the format of a file by its suffix, or the layout by its name."""
     if layout is not None:
-        if layout not in LAYOUTS:
-            raise ConfigError(unknown("layout", layout, LAYOUTS))
-        return _make(LAYOUTS[layout])
+        settings = {"name": layout} if isinstance(layout, str) else dict(layout)
+        name = str(settings.pop("name", ""))
+        if name not in LAYOUTS:
+            raise ConfigError(unknown("layout", name, LAYOUTS))
+        return _make(LAYOUTS[name], settings)
     if path.suffix.lower() not in FORMATS:
         raise FileError(f"{path.name!r} does not tell its format; known suffixes: {', '.join(FORMATS)}")
     return _make(FORMATS[path.suffix.lower()])
 
 
-def _make(place: str) -> Format:
+def _make(place: str, settings: Mapping[str, Any] | None = None) -> Format:
     # late, so that reading csv needs neither uproot nor h5py
     module, _, name = place.partition(":")
-    return cast(Format, getattr(importlib.import_module(f"calque.reading.{module}"), name)())
+    kind = getattr(importlib.import_module(f"calque.reading.{module}"), name)
+    known = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    for setting in settings or {}:
+        if setting not in known:
+            raise ConfigError(unknown("setting", setting, known, f"of the layout {kind.name!r}"))
+    return cast(Format, kind(**settings or {}))
 
 
 @contextmanager

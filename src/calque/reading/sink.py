@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calque.errors import CalqueError, DataError, FileError, nearest, unknown
-from calque.reading.formats import Compression, Format, Writer, format_of, writing
+from calque.reading.formats import Chosen, Compression, Format, Writer, format_of, writing
 from calque.reading.stream import join
 from calque.table import Array, Table
 
@@ -35,7 +35,7 @@ class Sink:
         tree: str | None = None,
         units: Mapping[str, str] | None = None,
         compression: str = "lz4",
-        layout: str | None = None,
+        layout: Chosen | None = None,
         resume: bool = False,
     ) -> None:
         self.path = Path(path).expanduser()
@@ -165,7 +165,7 @@ def write(
     *,
     tree: str | None = None,
     compression: str = "lz4",
-    layout: str | None = None,
+    layout: Chosen | None = None,
 ) -> None:
     """Write one table to one file, whose suffix tells the format; see `Sink`."""
     with Sink(path, tree=tree, compression=compression, layout=layout) as sink:

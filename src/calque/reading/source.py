@@ -11,7 +11,7 @@ import numpy as np
 
 from calque.errors import FileError
 from calque.reading.files import Files, locate
-from calque.reading.formats import Field, Format, format_of, reading
+from calque.reading.formats import Chosen, Field, Format, format_of, reading
 from calque.reading.request import Ledger, Plan, Request
 from calque.reading.summary import Summary
 from calque.table import Array
@@ -28,12 +28,12 @@ class Source:
     format: Format
 
     @classmethod
-    def all(cls, files: Files, tree: str | None, layout: str | None, exclude: Sequence[str]) -> list[Source]:
+    def all(cls, files: Files, tree: str | None, layout: Chosen | None, exclude: Sequence[str]) -> list[Source]:
         """Open what paths, globs and `file:tree` mean, sorted by path."""
         return [cls.open(place.path, place.tree, layout) for place in locate(files, tree, exclude)]
 
     @classmethod
-    def open(cls, path: Path, tree: str | None = None, layout: str | None = None) -> Source:
+    def open(cls, path: Path, tree: str | None = None, layout: Chosen | None = None) -> Source:
         """Find the format and the tree; raises FileError where either is not there."""
         form = format_of(path, layout)
         with reading(_filled(path), form.name):

@@ -12,6 +12,7 @@ import numpy as np
 
 from calque.errors import DataError
 from calque.reading.files import Files
+from calque.reading.formats import Chosen
 from calque.reading.request import Request
 from calque.reading.source import Source
 from calque.reading.summary import Summary
@@ -30,7 +31,7 @@ def read(
     where: str | None = None,
     exclude: Sequence[str] = (),
     limit: int | None = None,
-    layout: str | None = None,
+    layout: Chosen | None = None,
     units: Mapping[str, str] | None = None,
     drop_nonfinite: bool = False,
     flags: Mapping[str, str] | None = None,
@@ -67,7 +68,7 @@ def iterate(
     where: str | None = None,
     exclude: Sequence[str] = (),
     limit: int | None = None,
-    layout: str | None = None,
+    layout: Chosen | None = None,
     units: Mapping[str, str] | None = None,
     drop_nonfinite: bool = False,
     flags: Mapping[str, str] | None = None,
@@ -96,7 +97,7 @@ def summarise(
     weight: str | None = None,
     where: str | None = None,
     exclude: Sequence[str] = (),
-    layout: str | None = None,
+    layout: Chosen | None = None,
     workers: int | None = None,
 ) -> dict[Path, Summary]:
     """Rows, minima, maxima, means of each file, non-finite numbers counted; `Summary.merged` joins them."""

@@ -51,7 +51,9 @@ class LightMap(Simulator):
 
     Lengths [cm] are those of liquid argon at 128 nm: Rayleigh scattering 99.1 (Babicz et al. 2020, arXiv:2002.09346),
     absorption 2000 and walls of reflectivity 0.25, half of it diffuse (Lambert's law), the other half a mirror
-    (LArSoft's standard values). Columns: x, y, z [cm], image, and error, the standard deviation of the image.
+    (LArSoft's standard values). Positions are even in y and z, and in |x|^(1/focus): a `focus` above 1 looks closer at
+    the detectors, where the map varies most, and 1 is even. Columns: x, y, z [cm], image, and error, the standard
+    deviation of the image.
     Equal settings and seeds give equal rows, whatever `n`.
     """
 
@@ -62,6 +64,7 @@ class LightMap(Simulator):
     scattering: float = 99.1
     reflectivity: float = 0.25
     diffuse: float = 0.5
+    focus: float = 2.0
     geometry: Geometry = DUNE
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class LightMap(Simulator):
             raise ConfigError(f"n = {self.n}: the number of positions must be whole and at least 1")
         if self.photons != int(self.photons) or self.photons < 2:
             raise ConfigError(f"photons = {self.photons}: an error needs at least 2 at each position")
+        if self.focus <= 0:
+            raise ConfigError(f"focus = {self.focus:g} has to be above zero; 1 draws positions evenly")
         self.material  # noqa: B018  its own settings are checked
 
     @property
@@ -84,12 +89,19 @@ class LightMap(Simulator):
     def stream(self, progress: Progress | None = None) -> Iterator[Table]:
         """Simulate block by block; `progress` hears how much is done."""
         for number, done in enumerate(range(0, self.total, BLOCK)):
-            places = numpy_stream(self.seed, "positions", number).uniform(self.geometry.low, self.geometry.high,
-                                                                          (BLOCK, 3))
+            places = self.positions(numpy_stream(self.seed, "positions", number))
             count = min(BLOCK, self.total - done)
             yield self.table(places, derive(self.seed, "light", number)).rows(slice(count))
             if progress is not None:
                 progress(done + count)
+
+    def positions(self, stream: np.random.Generator) -> Floats:
+        """Random positions (BLOCK, 3) [cm], even in y and z."""
+        low, high, plane = self.geometry.low, self.geometry.high, self.geometry.plane
+        even: Floats = stream.uniform(low, high, (BLOCK, 3))
+        end = np.where(even[:, 0] > plane, high[0] - plane, low[0] - plane)
+        even[:, 0] = plane + end * ((even[:, 0] - plane) / end) ** self.focus
+        return even
 
     def table(self, positions: Floats, seed: int) -> Table:
         """Simulate given positions (N, 3) [cm]."""
