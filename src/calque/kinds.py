@@ -31,6 +31,7 @@ class Kind:
     signed: bool = True
     passes: str = "1"
     solved: bool = False
+    image: bool = False
 
 
 # networks for the adversarial kinds that need neither batch norm nor dropout, which the note's need
@@ -120,7 +121,16 @@ OTHERS: dict[str, Kind] = {
                              {"rate": 5e-3, "schedule": "cosine"}, density=True, signed=False, passes="4"),
 }
 
-KINDS: dict[str, Kind] = {**ADVERSARIAL, **AUTOENCODERS, **FLOWS, **OTHERS}
+SOFT = {"rate": 3e-3, "beta2": 0.99, "schedule": "cosine"}
+IMAGES: dict[str, Kind] = {
+    "emulator": Kind("image drawn from pixel coordinates, pixel by pixel as simulated", "arXiv:1609.09106; 1807.03247",
+                     "drawing", "emulation", optimiser=SOFT, signed=False, image=True),
+    "siamese-emulator": Kind("the same against a siamese network, of images simulated twice", "arXiv:1812.00879",
+                             "drawing", "emulation", {"latent": 4}, {"adversary": 0.1}, SOFT, signed=False,
+                             image=True),
+}
+
+KINDS: dict[str, Kind] = {**ADVERSARIAL, **AUTOENCODERS, **FLOWS, **OTHERS, **IMAGES}
 
 
 def find_kind(name: str) -> Kind:

@@ -14,11 +14,18 @@ class Batches:
     """Draws batches from prepared rows x (N, D) and context (N, C), with replacement, by the size of weights (N,).
 
     One bisection of the cumulative weights per event costs O(log N); a weighted choice over all rows O(N).
+    `paired` ones bring a twin along, another event of the same context, and leave out rows that have none; where no
+    row has one, batches have none.
     """
 
-    def __init__(self, x: Tensor, context: Tensor, weights: Tensor, size: int, device: torch.device) -> None:
+    def __init__(self, x: Tensor, context: Tensor, weights: Tensor, size: int, device: torch.device,
+                 paired: bool = False) -> None:
         if len(x) < size:
             raise DataError(f"{len(x)} training rows are fewer than a batch of {size}; lower fit.batch")
+        twins = find_twins(context) if paired else torch.arange(len(x))
+        has_twin = twins != torch.arange(len(x))
+        self.twins = twins.to(device) if has_twin.any() else None
+        weights = weights * has_twin if self.twins is not None else weights
         self.x, self.context, self.size, self.device = x.to(device), context.to(device), size, device
         size_of = weights.double().abs()
         even = bool((size_of == size_of[0]).all())
@@ -38,7 +45,22 @@ class Batches:
         rows = self.rows()
         normals = {name: torch.randn(self.size, width, device=self.device) for name, width in noise.items()}
         signs = None if self.signs is None else self.signs[rows]
-        return Batch(self.x[rows], self.context[rows], normals, signs)
+        twin = None if self.twins is None else self.x[self.twins[rows]]
+        return Batch(self.x[rows], self.context[rows], normals, signs, twin)
+
+
+def find_twins(context: Tensor) -> Tensor:
+    """Row numbers (N,) of the next row with the same context (N, C), of the first after the last.
+
+    >>> find_twins(torch.tensor([[1.0], [2.0], [1.0], [3.0], [1.0]])).tolist()
+    [2, 1, 4, 3, 0]
+    """
+    group = torch.unique(context, dim=0, return_inverse=True)[1]
+    order = group.argsort(stable=True)
+    ranked = group[order]
+    following, last = order.roll(-1), ranked != ranked.roll(-1)
+    following[last] = order[torch.searchsorted(ranked, ranked[last])]
+    return torch.empty_like(order).scatter_(0, order, following)
 
 
 def reseed(seed: int, step: int) -> None:

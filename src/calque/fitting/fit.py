@@ -24,6 +24,7 @@ from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
 from calque.fitting.distillation import Distillation
+from calque.fitting.emulation import Emulation
 from calque.fitting.expectation import Expectation
 from calque.fitting.history import Board, History, scalars, until
 from calque.fitting.informative import Informative
@@ -47,7 +48,7 @@ from calque.threads import threads
 OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial, "variational": Variational, "informative": Informative, "quantising": Quantising,
     "likelihood": Likelihood, "expectation": Expectation,
-    "matching": Matching, "distillation": Distillation,
+    "matching": Matching, "distillation": Distillation, "emulation": Emulation,
 }
 
 
@@ -176,7 +177,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
     check_reach(run.generator, x)
     check_signs(objective, weights, config.kind)
     batch = config.batch if objective.turns else 0
-    loop = Loop(objective, Batches(x, context, weights, batch, device), config, run.config.seed)
+    loop = Loop(objective, Batches(x, context, weights, batch, device, objective.paired), config, run.config.seed)
     watch = Watch(run, data, config)
     claim(run, folder, resume)  # only now: what cannot be trained leaves no folder behind
     begun, entries = time.monotonic(), []

@@ -17,13 +17,14 @@ class Batch:
     """Prepared events x (B, D), their context (B, C) and every random tensor that the loss uses, by name.
 
     `weight` (B,) is there where a sample has negative weights: rows are drawn by |w|, and carry sign(w) Σ|w|/Σw, of
-    mean one.
+    mean one. `twin` (B, D), for objectives that are paired, are other events of the same contexts.
     """
 
     x: Tensor
     context: Tensor
     noise: dict[str, Tensor]
     weight: Tensor | None = None
+    twin: Tensor | None = None
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over events of values (B,) or (B, …), one row per real event, with the sign of their weights."""
@@ -38,13 +39,14 @@ class Objective(nn.Module):
     `turns` lists the players of one step in order; `players` maps each to the parameters that its turn moves.
     An objective without turns and players is solved, in the one step of its fit. `signed` ones honour
     `Batch.weight`; the others are refused a sample with negative weights, for the reason
-    `unsound`. `taught` ones learn from a teacher.
+    `unsound`. `taught` ones learn from a teacher, `paired` ones from two events of each context.
     """
 
     turns: tuple[str, ...] = ("generator",)
     signed: bool = False
     unsound: str = ""
     taught: bool = False
+    paired: bool = False
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
