@@ -4,15 +4,17 @@ from calque.config.config import Config, build, load_config
 from calque.config.messages import checked
 from calque.config.presets import OF_STEPS, check_used, merge
 from calque.config.sections import (
-           CategoryConfig,
-           FitConfig,
-           LeaderboardConfig,
-           OptimiserConfig,
-           ReadConfig,
-           SimulateConfig,
+    CategoryConfig,
+    FitConfig,
+    LeaderboardConfig,
+    OptimiserConfig,
+    ReadConfig,
+    SimulateConfig,
+    TuneConfig,
 )
 from calque.config.simulators import named_simulator
 from calque.config.toml import to_toml
 
 __all__ = ["OF_STEPS", "CategoryConfig", "Config", "FitConfig", "LeaderboardConfig", "OptimiserConfig", "ReadConfig",
-           "SimulateConfig", "build", "check_used", "checked", "load_config", "merge", "named_simulator", "to_toml"]
+           "SimulateConfig", "TuneConfig", "build", "check_used", "checked", "load_config", "merge", "named_simulator",
+           "to_toml"]

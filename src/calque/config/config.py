@@ -21,6 +21,7 @@ from calque.config.sections import (
     ReadConfig,
     Section,
     SimulateConfig,
+    TuneConfig,
 )
 from calque.errors import ConfigError, FileError
 
@@ -40,6 +41,7 @@ class Config(Section):
     fit: FitConfig = Field(default_factory=FitConfig)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     produce: ProduceConfig = Field(default_factory=ProduceConfig)
+    tune: TuneConfig = Field(default_factory=TuneConfig)
     categories: dict[str, CategoryConfig] = Field(default_factory=dict)
     leaderboard: LeaderboardConfig | None = None
     _written: dict[str, Any] = PrivateAttr(default_factory=dict)  # of [fit]

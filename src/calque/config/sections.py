@@ -124,6 +124,21 @@ class ProduceConfig(Section):
     precision: Literal["float32", "bf16"] = "float32"
 
 
+class TuneConfig(Section):
+    """How to find the parameters that made the data: `calque.tune`'s arguments.
+
+    `fit` are the settings of the generator of parameters and its critic, `summary` those of the network that sums an
+    image up, `refine` those of the emulator's and its later trainings.
+    """
+
+    members: int = Field(default=5, ge=2)
+    rounds: int = Field(default=2, ge=0)
+    simulations: int = Field(default=10_000, ge=100)
+    fit: dict[str, Any] = Field(default_factory=dict)
+    summary: dict[str, Any] = Field(default_factory=dict)
+    refine: dict[str, Any] = Field(default_factory=dict)
+
+
 class LeaderboardConfig(Section):
     """What to compare: entries with their own [fit] tables, each trained with every seed, judged in every part."""
 

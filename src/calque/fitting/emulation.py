@@ -24,8 +24,8 @@ class Emulation(Objective):
     one: the first learns a simulator's mean image, the second its independent noise too. What else is random the
     siamese network teaches (Alonso-Monsalve & Whitehead 2018, arXiv:1812.00879): it is shown pairs of images of the
     same parameters, two simulated ones or a simulated and an emulated one, both under normal noise of width `blur`
-    (0.1), without which it would know a deterministic simulator's pairs (an image and itself) by their being equal. It plays a `game`
-    (relativistic) under `strength` (1) times a penalty on its slope (R1), taken on every fourth step.
+    (0.1), without which it would know a deterministic simulator's pairs, an image and itself, by their being equal.
+    It plays a `game` (relativistic) under `strength` (1) times a penalty on its slope (R1), taken on every fourth step.
 
     Raises ConfigError for a setting that would be ignored, DataError where a generator with noise would have to
     learn from a sample in which no parameters were simulated twice.

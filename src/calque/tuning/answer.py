@@ -1,0 +1,72 @@
+"""From trained tuners to an answer: draws of parameters, and whether their images are the data's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calque.config import build as build_config
+from calque.config import merge
+from calque.judging.merit import Merit, figure_of_merit
+from calque.preparing import Context, Preparation
+from calque.preparing.preparation import parse_step
+from calque.run import Run
+from calque.seeds import derive, torch_stream
+from calque.table import Table
+from calque.tuning.question import Question
+from calque.tuning.sight import Seen, Sight, in_parts
+from calque.tuning.teaching import FIT, Teaching
+from calque.tuning.tuned import DRAWS, Tuned
+
+COMPARED = 5_000  # images that are compared with as many of the data
+COMPONENTS = 16  # of the images, beside their summaries, that the comparison sees
+
+
+def answer(teaching: Teaching, sight: Sight, members: Sequence[Seen]) -> Tuned:
+    """Draw from the members and compare what they draw with the data."""
+    asked, seed = teaching.question, teaching.stages.seed
+    runs = [as_run(teaching, member) for member in members]
+    draws = tuple(run.sample(DRAWS, seed=derive(seed, "tune/draws", number)) for number, run in enumerate(runs))
+    vectors = asked.encode(np.concatenate([np.stack([t[name] for name in asked.names], 1)[:COMPARED] for t in draws]))
+    stream = torch_stream(seed, "tune/compare")
+    vectors = vectors[torch.randperm(len(vectors), generator=stream)]
+    rows = torch.randperm(len(asked.data), generator=stream)[:COMPARED]
+    images, origin = imagine(asked, vectors[: len(rows)], sight, seed)
+    merit = compared(sight, asked.data[rows[: len(images)]], images, seed)
+    return Tuned(asked.names, draws, runs, len(asked.data), (merit.auc, merit.auc_error), origin)
+
+
+def as_run(teaching: Teaching, member: Seen) -> Run:
+    """A generator of parameters that is saved, loaded and drawn from like any other."""
+    asked = teaching.question
+    low, high = (asked.decode(end[None])[0] for end in (asked.low, asked.high))
+    steps = [f"logit {name} low={a!r} high={b!r}"
+             for name, a, b in zip(asked.names, low.tolist(), high.tolist(), strict=True)]
+    config = build_config({"fit": merge(merge(FIT, {"watch": "latest"}), teaching.config.fit), "seed":
+                           teaching.stages.seed, "prepare": {"steps": steps}}, "[tune]")
+    fitted = [parse_step(text, asked.names) for text in steps]
+    units = {name: unit for name, unit in asked.run.preparation.units.items() if name in asked.names}
+    preparation = Preparation(fitted, asked.names, dict.fromkeys(asked.names, "float64"), units, {})
+    return Run(config, member.parameters_of.eval(), preparation.float(), Context(), None, 1.0)
+
+
+def imagine(asked: Question, vectors: Tensor, sight: Sight, seed: int) -> tuple[Tensor, str]:
+    """Images of encoded parameters, simulated where there is a simulator, else emulated."""
+    if asked.simulator is not None:
+        return asked.simulate(asked.physical(vectors), derive(seed, "tune/compare/images")), "simulated"
+    noise = torch.randn(len(vectors), sight.emulator.noise, generator=torch_stream(seed, "tune/compare/noise"))
+    return in_parts(sight.emulator.sample, noise, vectors), "emulated"
+
+
+def compared(sight: Sight, data: Tensor, made: Tensor, seed: int) -> Merit:
+    """A classifier between two sets of images: it sees summaries and the largest principal components."""
+    both = torch.cat([data, made])
+    axes = torch.pca_lowrank(both, min(COMPONENTS, *both.shape), niter=4)[2]
+    tables = []
+    for images in (data, made):
+        seen = torch.cat([sight.all_of(images), images @ axes], 1).numpy()
+        tables.append(Table.of({f"f{number}": column for number, column in enumerate(seen.T)}))
+    return figure_of_merit(tables[0], tables[1], seed=seed)

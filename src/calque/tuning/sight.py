@@ -1,0 +1,121 @@
+"""How parameters look from the data's side: drawn by a frozen emulator, summed up by a frozen network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from calque.errors import DataError
+from calque.models import Generator
+from calque.table import Layout
+
+FLAT = 1e-12  # variance of a summary that says nothing
+ROWS = 500  # images in one pass: memory stays small
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Encoded parameters (N, P) → what a summary network sees in their images, (N, P), in the data's own scale.
+
+    `summary` estimates the parameters of an image. Summaries are shifted by `mean` and turned by `whiten`, so that
+    those of the data have mean zero, width one and no correlations. What simulations near the data have shown the
+    emulator to lack is added: `bias` + (t − `centre`) · `tilt`, and normal noise turned by `spread`.
+    """
+
+    emulator: Generator
+    summary: Generator
+    mean: Tensor
+    whiten: Tensor
+    centre: Tensor = field(default_factory=lambda: torch.zeros(0))
+    bias: Tensor = field(default_factory=lambda: torch.zeros(0))
+    tilt: Tensor = field(default_factory=lambda: torch.zeros(0))
+    spread: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    @property
+    def noise(self) -> int:
+        """Normals per image: the emulator's, and those of what it lacks."""
+        return self.emulator.noise + len(self.spread)
+
+    def of_images(self, images: Tensor) -> Tensor:
+        """Summaries (N, P) of encoded images (N, D)."""
+        return (self.summary.sample(images[:, :0], images) - self.mean) @ self.whiten
+
+    def all_of(self, images: Tensor) -> Tensor:
+        """Summaries (N, P) of many encoded images."""
+        return in_parts(self.of_images, images)
+
+    def emulated(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        """Summaries (N, P) of emulated images, as the emulator has them."""
+        return self.of_images(self.emulator.sample(noise, parameters))
+
+    def of_parameters(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        """Summaries (N, P) of parameters, corrected."""
+        seen = self.emulated(parameters, noise[:, : self.emulator.noise])
+        if not len(self.bias):
+            return seen
+        return (seen + self.bias + (parameters - self.centre) @ self.tilt
+                + noise[:, self.emulator.noise :] @ self.spread)
+
+
+@torch.no_grad()
+def in_parts(see: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """Apply a function of rows to some of them at a time."""
+    return torch.cat([see(*part) for part in zip(*[torch.split(tensor, ROWS) for tensor in tensors], strict=True)])
+
+
+def look_at(emulator: Generator, summary: Generator, data: Tensor) -> Sight:
+    """A sight in which encoded images (N, D) of the data have mean zero, width one and no correlations."""
+    plain = Sight(emulator, summary, torch.zeros(summary.size), torch.eye(summary.size))
+    seen = plain.all_of(data).double()
+    spread = torch.cov(seen.T).reshape(len(seen.T), -1)
+    if not spread.diagonal().min() > FLAT:
+        raise DataError("the data's images are all alike: there is no distribution of parameters to find")
+    factor = torch.linalg.cholesky(spread)
+    whiten = torch.linalg.inv(factor).T
+    return replace(plain, mean=seen.mean(0).float(), whiten=whiten.float())
+
+
+def corrected(sight: Sight, parameters: Tensor, images: Tensor, noise: Tensor) -> Sight:
+    """The same sight with what emulated images lack of simulated ones (N, D) of the same parameters (N, P).
+
+    Two linear regressions on the parameters tell the mean difference; noise is added where the simulated images
+    scatter more about theirs than emulated ones do. `noise` (N, emulator's) draws the latter.
+    """
+    centre = parameters.mean(0)
+    inputs = torch.nn.functional.pad(parameters - centre, (0, 1), value=1.0).double()
+    both = [seen.double() for seen in (sight.all_of(images), in_parts(sight.emulated, parameters, noise))]
+    (lack, simulated), (excess, emulated) = (regressed(seen, inputs) for seen in both)
+    values, vectors = torch.linalg.eigh(simulated - emulated)
+    spread = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    slope = (lack - excess).float()
+    return replace(sight, centre=centre, tilt=slope[:-1], bias=slope[-1], spread=spread.float())
+
+
+def regressed(seen: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Linear regression of summaries (N, P) on inputs (N, Q): coefficients (Q, P), covariance of the rest (P, P)."""
+    slope = torch.linalg.lstsq(inputs, seen).solution
+    return slope, torch.cov((seen - inputs @ slope).T).reshape(seen.shape[1], -1)
+
+
+class Seen(Generator):
+    """A generator of parameters whose draws are looked at: summaries of their images.
+
+    Only the generator of parameters is its own; it learns by what it makes the sight show.
+    """
+
+    def __init__(self, parameters: Generator, sight: Sight, low: Tensor, high: Tensor) -> None:
+        super().__init__(Layout.flat([f"summary {name}" for name in parameters.layout.names]))
+        self.parameters_of, self.sight, self.low, self.high = parameters, sight, low, high
+        self.noise = parameters.noise + sight.noise
+
+    def chosen(self, noise: Tensor) -> Tensor:
+        """Encoded parameters (B, P) within their bounds."""
+        unbounded = self.parameters_of.sample(noise[:, : self.parameters_of.noise], noise[:, :0])
+        return self.low + (self.high - self.low) * torch.sigmoid(unbounded)
+
+    def sample(self, noise: Tensor, context: Tensor) -> Tensor:
+        """(B, noise) → summaries (B, P)."""
+        return self.sight.of_parameters(self.chosen(noise), noise[:, self.parameters_of.noise :])

@@ -1,0 +1,85 @@
+"""Trainings one after another, each of which is saved on its way and done once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from calque.atomic import write_bytes
+from calque.config import Config, merge
+from calque.config import build as build_config
+from calque.fitting.batches import Batches
+from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
+from calque.fitting.fit import StoppedError
+from calque.fitting.loop import Loop
+from calque.fitting.objective import Objective
+from calque.folder import contiguous
+from calque.models import Generator
+from calque.progress import progress
+from calque.seeds import derive
+
+UNFINISHED = "unfinished.safetensors"
+EVERY = 250  # steps between checkpoints
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Where trainings are kept, the seed of them all, and whether somebody wants to stop."""
+
+    folder: Path | None
+    seed: int
+    quiet: bool
+    stop: threading.Event
+
+    def train(self, name: str, objective: Objective, x: Tensor, context: Tensor, weights: Tensor,
+              wanted: Mapping[str, Any]) -> Generator:
+        """Train an objective's generator with the [fit] settings `wanted`; what was trained before is read.
+
+        Rows x (N, D) and context (N, C) are drawn by weights (N,). Raises StoppedError after Ctrl-C, DivergedError.
+        """
+        done = self.folder / f"{name}.safetensors" if self.folder else None
+        if done is not None and done.is_file():
+            objective.generator.load_state_dict(load(done.read_bytes()))
+            return objective.generator.eval().requires_grad_(False)
+        trained = self.play(name, objective.train(), x, context, weights, settings(wanted))
+        if done is not None:
+            write_bytes(done, save(contiguous(trained.state_dict())))
+            (done.parent / UNFINISHED).unlink(missing_ok=True)
+        return trained.requires_grad_(False)
+
+    def play(self, name: str, objective: Objective, x: Tensor, context: Tensor, weights: Tensor,
+             config: Config) -> Generator:
+        """The loop, from where it was interrupted."""
+        fit, seed = config.fit, derive(self.seed, f"tune/{name}")
+        loop = Loop(objective, Batches(x, context, weights, min(fit.batch, len(x)), torch.device("cpu"),
+                                       objective.paired), fit, seed)
+        torch.manual_seed(seed)
+        objective.begin(loop.batches.draw)
+        path = self.folder / UNFINISHED if self.folder else None
+        if path is not None and path.is_file():
+            load_checkpoint(path, loop)
+        with progress(f"tune {name}", loop.steps, self.quiet) as bar:
+            while loop.step < loop.steps:
+                loop.advance()
+                due = loop.step % EVERY == 0 or loop.step == loop.steps or self.stop.is_set()
+                if due:
+                    loop.check()
+                    bar(loop.step, ", ".join(f"{key} {value:.3g}" for key, value in loop.losses().items()))
+                if due and path is not None:
+                    save_checkpoint(path, loop, {}, {})
+                if self.stop.is_set():
+                    kept = f"go on with --resume; it lies in {self.folder}" if self.folder else "nothing was kept"
+                    raise StoppedError(f"stopped at step {loop.step} of {loop.steps} of {name}; {kept}")
+        return loop.averaged()
+
+
+def settings(wanted: Mapping[str, Any]) -> Config:
+    """The [fit] settings of one training, with its kind's presets."""
+    return build_config({"fit": merge({"watch": "latest"}, wanted)}, "[tune]")

@@ -1,0 +1,135 @@
+"""The trainings of a tuning: what sums an image up, who draws parameters, and the emulator where the data lie."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calque.config import TuneConfig, checked, merge
+from calque.errors import ConfigError, DataError
+from calque.fitting.emulation import Emulation
+from calque.fitting.fit import build_objective
+from calque.kinds import KINDS
+from calque.models import Generator, Regressor
+from calque.run import build_generator
+from calque.seeds import derive, numpy_stream, torch_stream
+from calque.table import Layout
+from calque.tuning.question import Question
+from calque.tuning.sight import Seen, Sight, corrected, look_at
+from calque.tuning.stages import Stages, settings
+
+SOFT = {"beta2": 0.99, "schedule": "cosine"}
+FIT = {"kind": "r3gan", "steps": 1500, "batch": 256, "average": 0.998, "optimiser": {"schedule": "cosine"}}
+SUMMARY = {"kind": "emulator", "steps": 3000, "batch": 128, "average": 0.998, "optimiser": {"rate": 2e-3, **SOFT}}
+REFINE = {"kind": "emulator", "steps": 1500, "batch": 128, "average": 0.998, "optimiser": {"rate": 1e-3, **SOFT}}
+HELD = 4  # one of so many simulations near the data corrects, the others teach
+KNOWN = 0.25  # share of a batch that comes from all of the parameters' space
+
+
+@dataclass
+class Teaching:
+    """A question, how to answer it, and the simulations near the data that were made on the way."""
+
+    question: Question
+    config: TuneConfig
+    stages: Stages
+    near: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # encoded parameters and images
+
+    def first_sight(self) -> Sight:
+        """The emulator as it is, and a network that learns parameters from what the emulator learnt from."""
+        asked = self.question
+        shape = asked.run.preparation.layout.shapes[0]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.stages.seed, "tune/initial summary"))
+            network = Regressor(Layout.flat(asked.names), asked.data.shape[1], shape=shape)
+        summary = self.summarise("summary", network, merge(SUMMARY, self.config.summary))
+        return look_at(asked.run.generator.requires_grad_(False), summary, asked.data)
+
+    def summarise(self, name: str, network: Generator, wanted: dict[str, Any]) -> Generator:
+        """Teach a network the parameters of images."""
+        parameters, images, weights = self.sample()
+        return self.stages.train(name, Emulation(network), parameters, images, weights, wanted)
+
+    def sample(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Encoded parameters, images and weights of all simulations: a quarter from everywhere, the rest near."""
+        everywhere = (self.question.parameters, self.question.simulated)
+        if not self.near:
+            return *everywhere, torch.ones(len(everywhere[0]))
+        parameters, images = (torch.cat(parts) for parts in zip(everywhere, *self.near, strict=True))
+        known, close = len(everywhere[0]), len(parameters) - len(everywhere[0])
+        weights = torch.cat([torch.full((known,), KNOWN / known), torch.full((close,), (1 - KNOWN) / close)])
+        return parameters, images, weights
+
+    def tuner(self, name: str, sight: Sight, weights: Tensor) -> Seen:
+        """A generator of parameters whose images look like the data, of which rows count by weights (N,)."""
+        asked, wanted = self.question, settings(merge(FIT, self.config.fit))
+        if KINDS[wanted.fit.kind].objective != "adversarial":
+            kinds = ", ".join(kind for kind, known in KINDS.items() if known.objective == "adversarial")
+            raise ConfigError(f"tune.fit.kind = {wanted.fit.kind!r} plays no game against the data; these do: {kinds}")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.stages.seed, f"tune/initial {name}"))
+            parameters = build_generator(wanted, Layout.flat(asked.names), 0)
+            seen = Seen(parameters, sight, asked.low, asked.high)
+            objective = build_objective(wanted, seen)
+        look = sight.all_of(asked.data)
+        trained = self.stages.train(name, objective, look, look[:, :0], weights, merge(FIT, self.config.fit))
+        assert isinstance(trained, Seen)
+        return trained
+
+    def refined(self, number: int, sight: Sight, tuner: Seen) -> Sight:
+        """Simulate where the data seem to lie; the summary and the emulator learn it, what is left is corrected."""
+        parameters, images = self.simulate(number, tuner)
+        held = torch.arange(len(parameters)) // self.repeat % HELD == 0
+        self.near.append((parameters[~held], images[~held]))
+        refine = merge(REFINE, self.config.refine)
+        summary = self.summarise(f"summary-{number}", movable(sight.summary), refine)
+        emulator = self.emulate(f"emulator-{number}", movable(sight.emulator), refine)
+        stream = torch_stream(self.stages.seed, "tune/correct", number)
+        noise = torch.randn(int(held.sum()), emulator.noise, generator=stream)
+        return corrected(look_at(emulator, summary, self.question.data), parameters[held], images[held], noise)
+
+    @property
+    def repeat(self) -> int:
+        """Images for each parameter vector: two where the emulator learns from pairs."""
+        return 2 if self.question.run.config.fit.objective.get("adversary") else 1
+
+    def emulate(self, name: str, emulator: Generator, wanted: dict[str, Any]) -> Generator:
+        """Teach the emulator on, as it was taught."""
+        fit = self.question.run.config.fit
+        if KINDS[fit.kind].objective != "emulation":
+            raise ConfigError(f"an emulator of kind {fit.kind!r} cannot be refined; set tune.rounds = 0 to take it as "
+                              "it is, or fit one of kind 'emulator'")
+        parameters, images, weights = self.sample()
+        objective = Emulation(emulator, **checked("fit.objective", Emulation, fit.objective))
+        return self.stages.train(name, objective, images, parameters, weights, wanted)
+
+    def simulate(self, number: int, tuner: Seen) -> tuple[Tensor, Tensor]:
+        """Encoded parameters that the tuner draws, and their simulated images."""
+        stream = torch_stream(self.stages.seed, "tune/simulate", number)
+        wanted = self.config.simulations // self.repeat
+        with torch.no_grad():
+            chosen = tuner.chosen(torch.randn(2 * wanted, tuner.noise, generator=stream))
+        vectors = self.question.physical(chosen)[:wanted].repeat(self.repeat, axis=0)
+        if len(vectors) < wanted / 2:
+            raise DataError(f"the simulator can draw only {len(vectors)} of {2 * wanted} parameter vectors that seem "
+                            "to make the data; its rule leaves the others out")
+        folder = self.stages.folder
+        cache = None if folder is None else folder / f"simulations-{number}.h5"
+        images = self.question.simulate(vectors, derive(self.stages.seed, "tune/images", number), cache)
+        return self.question.encode(vectors), images
+
+    def resampled(self, number: int) -> Tensor:
+        """How often each row of the data counts for one member (N,): drawn with replacement."""
+        rows = len(self.question.data)
+        counts = numpy_stream(self.stages.seed, "tune/bootstrap", number).multinomial(rows, np.full(rows, 1 / rows))
+        return torch.from_numpy(counts.astype(np.float32))
+
+
+def movable(network: Generator) -> Generator:
+    """A copy that can be taught."""
+    return copy.deepcopy(network).train().requires_grad_(True)

@@ -1,0 +1,113 @@
+"""Find the distribution of parameters that made the data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from calque.atomic import check_folder, write_bytes
+from calque.config import TuneConfig, merge
+from calque.config import build as build_config
+from calque.errors import ConfigError, FileError
+from calque.fitting.fit import stopping
+from calque.fitting.teacher import credentials
+from calque.folder import CONFIG
+from calque.judging.verdict import reread
+from calque.reading import read
+from calque.run import Run, load_run
+from calque.simulating.opening import open_simulator
+from calque.simulating.parametric import Parametric
+from calque.table import Table
+from calque.threads import threads
+from calque.tuning.answer import answer
+from calque.tuning.question import pose
+from calque.tuning.stages import Stages
+from calque.tuning.teaching import Teaching
+from calque.tuning.tuned import Tuned
+
+STAGES, SETTINGS = "stages", "tune.json"
+
+
+def tune(
+    run: Run | str | Path,
+    data: Table | str | Path,
+    *,
+    out: str | Path | None = None,
+    simulator: Parametric | None = None,
+    known: Table | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Tuned:
+    """Find the distribution of parameters whose images look like the data, through an emulator of the simulation.
+
+    `run` is the emulator, `data` a table or file with its image column (Alonso-Monsalve & Whitehead 2018,
+    arXiv:1812.00879, stage 2). A generator of parameters plays against a critic; between them stand the emulator and
+    a network that sums an image up. In each of `rounds` both learn from `simulations` made where the data seem to lie,
+    and what the emulator still lacks there is corrected; that takes the run's [simulate], or a `simulator`. Then
+    `members`, each with its own seed and its own resampling of the data, are trained: their spread is the error.
+    `settings` are those of the TOML's [tune] table. With `out` the answer is kept in a folder, and `resume` goes on
+    with one that was interrupted. `known` are the emulator's simulations, where its inputs moved. Raises ConfigError,
+    DataError, FileError, StoppedError.
+    """
+    run = run if isinstance(run, Run) else load_run(Path(run))
+    config = build_config({"tune": merge(run.config.tune.model_dump(), settings)}, "calque.tune").tune
+    opened = simulator or (open_simulator(run.config.simulate) if run.config.simulate else None)
+    if config.rounds and opened is None:
+        raise ConfigError(f"tune.rounds = {config.rounds} ask a simulator, and {run.folder or 'the run'} has none; "
+                          "name it in [simulate], or set tune.rounds = 0 to take the emulator as it is")
+    images = data if isinstance(data, Table) else read(data, columns=list(run.preparation.columns))
+    question = pose(run, images, known or (run.data or reread(run)).table, opened)
+    folder = Path(out) if out is not None else None
+    if folder is not None:
+        claim(folder, run, config, images, seed, resume)
+    with threads(1), torch.random.fork_rng(devices=[]), stopping() as stop:
+        stages = Stages(folder / STAGES if folder else None, seed, quiet, stop)
+        tuned = find(Teaching(question, config, stages))
+    if folder is not None:
+        tuned.save(folder)
+    return tuned
+
+
+def find(teaching: Teaching) -> Tuned:
+    """All the trainings, and what they say."""
+    sight = teaching.first_sight()
+    evenly = torch.ones(len(teaching.question.data))
+    for number in range(teaching.config.rounds):
+        sight = teaching.refined(number, sight, teaching.tuner(f"tuner-{number}", sight, evenly))
+    members = [teaching.tuner(f"member-{number}", sight, teaching.resampled(number))
+               for number in range(teaching.config.members)]
+    return answer(teaching, sight, members)
+
+
+def claim(folder: Path, run: Run, config: TuneConfig, images: Table, seed: int, resume: bool) -> None:
+    """Take a folder for a tuning; raises FileError rather than mix it with another."""
+    check_folder(folder)
+    if (folder / CONFIG).is_file() and not (folder / SETTINGS).is_file():
+        raise FileError(f"{folder} holds a run; choose another folder with --out")
+    wanted = {"tune": config.model_dump(), "seed": seed, "emulator": credentials(run)["weights"],
+              "images": hash_of(images)}
+    if (folder / SETTINGS).is_file():
+        if not resume:
+            raise FileError(f"{folder} holds a tuning already; go on with --resume, or choose another folder with "
+                            "--out")
+        before = json.loads((folder / SETTINGS).read_text())
+        changed = next((name for name, value in wanted.items() if before.get(name) != value), None)
+        if changed:
+            raise ConfigError(f"{folder} was begun with another {changed}; resume with the same, or choose another "
+                              "folder with --out")
+    write_bytes(folder / SETTINGS, json.dumps(wanted, indent=1))
+
+
+def hash_of(images: Table) -> str:
+    """What identifies images."""
+    digest = hashlib.sha256()
+    for column in images.columns.values():
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
