@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from calque.models import GENERATORS, Autoencoder, DenseGenerator
 from calque.models.network import SpectralLinear, widths
 from calque.preparing import TRAIN, Data, prepare
 from calque.run import Run, build_generator
+from calque.simulating import simulator
 from calque.table import Layout, Table
 
 CATALOGUE: dict[str, dict[str, Any]] = {
@@ -72,6 +74,11 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "flow matching": {"kind": "flow-matching", "model": {"nodes": 16, "solver": "rk4", "passes": 32}},
     "flow matching by transport": {"kind": "ot-flow-matching", "model": {"nodes": 16}},
     "flow matching in one step": {"kind": "flow-matching", "model": {"layers": 1, "solver": "euler", "passes": 1}},
+    "emulator": {"kind": "emulator", "model": {"features": 8, "nodes": 16}},
+    "grainy emulator": {"kind": "emulator", "model": {"features": 8, "nodes": 16, "grain": True}},
+    "siamese emulator": {"kind": "siamese-emulator", "model": {"features": 8, "nodes": 16}},
+    "least squares against a siamese network alone": {
+        "kind": "siamese-emulator", "objective": {"pixel": 0.0, "adversary": 1.0, "game": "least-squares"}},
 }
 
 
@@ -81,12 +88,21 @@ def data(muons: Table) -> Data:
     return prepare(muons, steps=STEPS, context=["id"], seed=1)
 
 
+@cache
+def images() -> Data:
+    """Circles, every one of them simulated twice."""
+    table = simulator("circles", n=60, repeat=2).run()
+    return prepare(table, steps=[], context=[name for name in table.names if name != "image"], judging=0, validation=0)
+
+
 def objective_of(data: Data, name: str) -> tuple[Objective, Loop]:
-    """An entry of the catalogue, ready to play."""
+    """An entry of the catalogue, ready to play; image kinds have a sample of their own."""
     torch.manual_seed(0)
     config = build({"fit": {"batch": 64, **CATALOGUE[name]}}, "the catalogue")
+    data = images() if KINDS[config.fit.kind].image else data
     objective = build_objective(config, build_generator(config, data.preparation.layout, data.context.size))
-    loop = Loop(objective, Batches(*data.encode(TRAIN), 64, torch.device("cpu")), config.fit, 0)
+    batches = Batches(*data.encode(TRAIN), 64, torch.device("cpu"), objective.paired)
+    loop = Loop(objective, batches, config.fit, 0)
     if objective.taught:
         teacher = build_generator(config, data.preparation.layout, data.context.size)
         objective.learn_from(teacher, torch.device("cpu"))
@@ -128,7 +144,7 @@ def test_a_draw_is_a_pure_function_whatever_the_batch(data: Data, name: str) -> 
         whole = generator.sample(noise, context)
         parts = torch.cat([generator.sample(n, c) for n, c in zip(noise.split(7), context.split(7), strict=True)])
         other = generator.sample(noise, context + 1)
-    assert whole.shape == (40, data.preparation.layout.size)
+    assert whole.shape == (40, generator.size)
     torch.testing.assert_close(whole, parts, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(whole, other)
 

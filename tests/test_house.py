@@ -24,12 +24,12 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "progress", "threads"]
 ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"],
          ["config", "folder", "contexts", "run", "mixture"], ["judging"],
-         ["fitting"], ["producing"], ["pipeline"], ["leaderboard"], ["cli"], ["__main__"]]
+         ["fitting"], ["producing"], ["tuning"], ["pipeline"], ["leaderboard"], ["cli"], ["__main__"]]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 
 def test_public_names_are_pinned() -> None:
-    assert calque.__all__ == ["Table", "fit", "judge", "load", "prepare", "produce", "read"]
+    assert calque.__all__ == ["Table", "fit", "judge", "load", "prepare", "produce", "read", "tune"]
     for name in calque.__all__:
         assert callable(getattr(calque, name)), name
         assert name in dir(calque)

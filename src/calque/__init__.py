@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from calque.producing import produce
     from calque.reading import read
     from calque.table import Table
+    from calque.tuning import tune
 
 _HOMES = {"read": "reading", "prepare": "preparing", "fit": "fitting", "judge": "judging.verdict",
-          "produce": "producing", "load": "mixture", "Table": "table"}
+          "produce": "producing", "load": "mixture", "Table": "table", "tune": "tuning"}
 
-__all__ = ["Table", "fit", "judge", "load", "prepare", "produce", "read"]
+__all__ = ["Table", "fit", "judge", "load", "prepare", "produce", "read", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -175,6 +175,24 @@ def produce(
 
 
 @app.command()
+def tune(
+    emulator: Annotated[Path, typer.Argument(help="a run folder: an emulator of the simulation")],
+    data: Annotated[str, typer.Argument(help="a file of images whose parameters are to be found")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the answer")] = Path("tuned"),
+    settings: Settings = [],  # noqa: B006
+    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the parameters that made data, through an emulator of the simulation."""
+    from calque.config import section_settings
+    from calque.tuning import tune as find
+
+    typer.echo(find(emulator, data, out=out, seed=seed, resume=resume, quiet=quiet,
+                    **section_settings("tune", settings)))
+
+
+@app.command()
 def look(
     files: Annotated[list[str], typer.Argument(help="files of events; FILE:TREE for one tree")],
     tree: Annotated[str | None, typer.Option(help="only this tree")] = None,

@@ -126,7 +126,8 @@ IMAGES: dict[str, Kind] = {
     "emulator": Kind("image drawn from pixel coordinates, pixel by pixel as simulated", "arXiv:1609.09106; 1807.03247",
                      "drawing", "emulation", optimiser=SOFT, signed=False, image=True),
     "siamese-emulator": Kind("the same against a siamese network, of images simulated twice", "arXiv:1812.00879",
-                             "drawing", "emulation", {"latent": 4}, {"adversary": 0.1}, SOFT, signed=False,
+                             "drawing", "emulation", {"latent": 4}, {"adversary": 0.1},
+                             {"rate": 2e-3, "beta1": 0.0, "beta2": 0.99, "schedule": "cosine"}, signed=False,
                              image=True),
 }
 

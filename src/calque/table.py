@@ -70,7 +70,7 @@ class Table:
         return replace(first, columns=joined)
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
+        return len(next(iter(self.columns.values()), ()))
 
     def __getitem__(self, name: str) -> Array:
         self.require([name])

@@ -106,6 +106,22 @@ def beside(config: Config, path: Path) -> Config:
     return config.model_copy(update={"simulate": found})
 
 
+def section_settings(section: str, settings: Sequence[str]) -> dict[str, Any]:
+    """What `key.key=value` settings say of one section; raises ConfigError for those of another.
+
+    >>> section_settings("tune", ["tune.members=3", "tune.fit.steps=10"])
+    {'members': 3, 'fit': {'steps': 10}}
+    """
+    raw: dict[str, Any] = {}
+    for setting in settings:
+        raw = merge(raw, parse_setting(setting))
+    strange = [name for name in raw if name != section]
+    if strange or not isinstance(raw.get(section, {}), Mapping):
+        raise ConfigError(f"--set {strange[0] if strange else section}: here only settings of [{section}] have an "
+                          f"effect, such as --set {section}.key=value")
+    return dict(raw.get(section, {}))
+
+
 def parse_setting(text: str) -> dict[str, Any]:
     """Read one override; a value that is no TOML is a string.
 

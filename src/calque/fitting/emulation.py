@@ -25,7 +25,7 @@ class Emulation(Objective):
     siamese network teaches (Alonso-Monsalve & Whitehead 2018, arXiv:1812.00879): it is shown pairs of images of the
     same parameters, two simulated ones or a simulated and an emulated one, both under normal noise of width `blur`
     (0.1), without which it would know a deterministic simulator's pairs, an image and itself, by their being equal.
-    It plays a `game` (relativistic) under `strength` (1) times a penalty on its slope (R1), taken on every fourth step.
+    It plays a `game` (relativistic) under `strength` (0.1) times a penalty on its slope (R1, R2), on every fourth step.
 
     Raises ConfigError for a setting that would be ignored, DataError where a generator with noise would have to
     learn from a sample in which no parameters were simulated twice.
@@ -42,7 +42,7 @@ class Emulation(Objective):
         self.pixel, self.adversary, self.paired = pixel, adversary, adversary > 0
         for name, value in (("blur", blur), ("game", game), ("strength", strength)):
             refuse_ignored(name, value, self.paired, "adversary = 0 leaves nobody to object")
-        self.blur, self.strength = 0.1 if blur is None else blur, 1.0 if strength is None else strength
+        self.blur, self.strength = 0.1 if blur is None else blur, 0.1 if strength is None else strength
         self.game: Game = choose("game", game or "relativistic", GAMES)()
         if self.game.outputs > 1:
             raise ConfigError(f"game = {game!r} compares many numbers per event; a siamese network gives one")
@@ -88,13 +88,14 @@ class Emulation(Objective):
         return batch.mean((emulated - batch.x).square())
 
     def critic_loss(self, batch: Batch, emulated: Tensor, step: int) -> Tensor:
-        """The game's, and the penalty at simulated pairs."""
+        """The game's, and the penalty at both kinds of pairs."""
         simulated, mixed = self.pairs(batch, emulated)
         real, fake = self.scores(simulated, mixed, batch.context)
         loss = batch.mean(self.game.critic(real, fake, torch.ones_like(real), torch.zeros_like(fake)))
         if step % self.every or not self.strength:
             return loss
-        steepness = slope(lambda pair: self.judge(pair, batch.context), simulated).square().sum(1).mean()
+        both, context = torch.cat([simulated, mixed]), batch.context.repeat(2, 1)
+        steepness = slope(lambda pairs: self.judge(pairs, context), both).square().sum() / len(simulated)
         return loss + self.every * self.strength / 2 * steepness
 
     def pairs(self, batch: Batch, emulated: Tensor) -> tuple[Tensor, Tensor]:

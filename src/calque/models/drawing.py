@@ -45,22 +45,22 @@ class Drawing(Generator):
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, noise) and (B, C) → (B, D)."""
-        mean, log_width = self.draw(noise[:, : self.latent], context)
-        return mean if log_width is None else mean + log_width.exp() * noise[:, self.latent :]
+        mean, *log_width = self.draw(noise[:, : self.latent], context).unbind(2)
+        return mean + log_width[0].exp() * noise[:, self.latent :] if log_width else mean
 
-    def draw(self, latent: Tensor, context: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mean (B, D) of each pixel, and the logarithm of its noise's width where there is noise."""
+    def draw(self, latent: Tensor, context: Tensor) -> Tensor:
+        """The mean of each pixel and, with grain, the logarithm of its noise's width, (B, D, 1 or 2)."""
         body = self.body(beside(latent, context))
         shapes = self.shapes(body).reshape(len(body), self.features, -1) @ self.pixels
         hidden = relu(self.combine(relu(shapes).transpose(1, 2)) + self.shift(body)[:, None])
         drawn = self.out(relu(self.again(hidden)))
-        return drawn[..., 0], drawn[..., 1].clamp(-7, 3) if self.grain else None
+        return torch.cat([drawn[..., :1], drawn[..., 1:].clamp(-7, 3)], 2)
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         """Log density (B,): pixels are independent normals, given the context."""
-        mean, log_width = self.draw(x[:, :0], context)
-        if log_width is None or self.latent:
+        if not self.has_density:
             return super().log_prob(x, context)
+        mean, log_width = self.draw(x[:, :0], context).unbind(2)
         pulls = (x - mean) * torch.exp(-log_width)
         return -(0.5 * pulls.square() + log_width + 0.5 * math.log(2 * math.pi)).sum(1)
 

@@ -50,7 +50,8 @@ def as_run(teaching: Teaching, member: Seen) -> Run:
     fitted = [parse_step(text, asked.names) for text in steps]
     units = {name: unit for name, unit in asked.run.preparation.units.items() if name in asked.names}
     preparation = Preparation(fitted, asked.names, dict.fromkeys(asked.names, "float64"), units, {})
-    return Run(config, member.parameters_of.eval(), preparation.float(), Context(), None, 1.0)
+    return Run(config, member.parameters_of.eval(), preparation.float(), Context(), None, 1.0,
+               part=np.zeros(0, np.uint8))
 
 
 def imagine(asked: Question, vectors: Tensor, sight: Sight, seed: int) -> tuple[Tensor, str]:

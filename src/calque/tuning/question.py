@@ -85,13 +85,19 @@ def pose(run: Run, data: Table, simulations: Table, simulator: Parametric | None
         if data[name].shape[1:] != shape:
             raise DataError(f"column {name!r} of {data.source} holds events of shape {data[name].shape[1:]}; "
                             f"the emulator makes {shape}")
-    if data.select(column).nonfinite() or len(data) < LEAST:
-        raise DataError(f"{data.source} has {len(data)} events, some of them not finite; it takes {LEAST} or more that "
-                        "are" if len(data) >= LEAST else
-                        f"{data.source} has {len(data)} events; a distribution of parameters takes {LEAST} or more")
+    check_images(data.select(column))
     parameters = run.context.encode(simulations)
     low, high = bounds(run.context, simulator, parameters)
     return Question(run, encode_images(run, data), encode_images(run, simulations), parameters, low, high, simulator)
+
+
+def check_images(data: Table) -> None:
+    """Raise DataError for images that hold no numbers, and for too few."""
+    for name, rows in data.nonfinite().items():
+        raise DataError(f"column {name!r} of {data.source} is not finite in {len(rows)} of {len(data)} events (first "
+                        f"rows {rows[:3].tolist()}); leave them out")
+    if len(data) < LEAST:
+        raise DataError(f"{data.source} has {len(data)} events; a distribution of parameters takes {LEAST} or more")
 
 
 def bounds(context: Context, simulator: Parametric | None, parameters: Tensor) -> tuple[Tensor, Tensor]:

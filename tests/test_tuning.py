@@ -1,0 +1,239 @@
+"""The tuner finds known parameters, says what it does not know, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import calque
+from calque.cli import main
+from calque.errors import CalqueError, ConfigError, DataError, FileError
+from calque.fitting import StoppedError
+from calque.models import Generator
+from calque.preparing import prepare
+from calque.run import Run
+from calque.simulating.parametric import Parametric
+from calque.table import Array, Layout, Table
+from calque.tuning import Tuned, load_tuned, tune
+from calque.tuning.sight import corrected, look_at, regressed
+from calque.tuning.stages import Stages
+
+PIXELS = np.arange(12)
+BRIEF: dict[str, Any] = {"quiet": True, "members": 2, "rounds": 1, "simulations": 200, "fit": {"steps": 6, "batch": 64},
+                         "summary": {"steps": 6}, "refine": {"steps": 6}}
+
+
+def spots(parameters: Array, seed: int) -> Array:
+    """Spots of a place and a height, with a little noise."""
+    place, height = parameters.T[:, :, None]
+    noise = 0.02 * np.random.default_rng(seed).normal(size=(len(parameters), 12))
+    return height * np.maximum(0, 1 - np.abs(PIXELS - place) / 2) + noise
+
+
+SPOTS = Parametric("spots", ("place", "height"), np.array([2.0, 0.5]), np.array([9.0, 2.0]), spots, chunk=500)
+TRUTH = np.array([[5.0, 1.2], [0.6, 0.15]])  # means and widths
+CORRELATION = 0.6
+
+
+def seen(n: int, seed: int = 7) -> tuple[Array, Table]:
+    """True parameters, correlated, and images without them."""
+    normal = np.random.default_rng(seed).normal(size=(n, 2))
+    normal[:, 1] = CORRELATION * normal[:, 0] + np.sqrt(1 - CORRELATION**2) * normal[:, 1]
+    vectors = np.clip(TRUTH[0] + TRUTH[1] * normal, SPOTS.low, SPOTS.high)
+    return vectors, Table.of({"image": SPOTS.images(vectors, seed)})
+
+
+def emulator(steps: int) -> Run:
+    """Trained on the whole space."""
+    vectors = SPOTS.choose(4000, 0)
+    table = Table.of({"place": vectors[:, 0], "height": vectors[:, 1], "image": SPOTS.images(vectors, 0)})
+    data = prepare(table, steps=[], context=["place", "height"], judging=0.1, validation=0)
+    return calque.fit(data, "emulator", steps=steps, batch=64, quiet=True, threads=1, average=0.99,
+                      model={"grain": True, "features": 16, "nodes": 32})
+
+
+@pytest.fixture(scope="module")
+def crude() -> Run:
+    """An emulator that has learnt next to nothing."""
+    return emulator(2)
+
+
+def test_a_tuner_finds_what_made_the_data(tmp_path: Path) -> None:
+    """Means within a tenth of the true widths, widths within a tenth, and the correlation."""
+    vectors, data = seen(4000)
+    found = tune(emulator(400), data, simulator=SPOTS, members=2, rounds=1, simulations=2000, quiet=True,
+                 fit={"steps": 400, "batch": 128, "average": 0.99}, summary={"steps": 400, "batch": 64},
+                 refine={"steps": 200, "batch": 64}, out=tmp_path / "tuned")
+    for number, name in enumerate(SPOTS.names):
+        true = vectors[:, number]
+        assert abs(found.means[name][0] - true.mean()) < 0.1 * true.std(), name
+        assert found.widths[name][0] == pytest.approx(true.std(), rel=0.1), name
+        assert 0 < found.means[name][1] < 0.1 * true.std()
+    value, error = (matrix[1, 0] for matrix in found.correlations)
+    assert value == pytest.approx(np.corrcoef(vectors.T)[0, 1], abs=0.1)
+    assert error < 0.1
+    assert found.origin == "simulated"
+    assert found.auc[0] < 0.6
+    assert "no parameters" not in found.verdict()
+    kept = load_tuned(tmp_path / "tuned")
+    assert kept == json.loads(json.dumps(found.to_dict()))
+    again = calque.load(tmp_path / "tuned").sample(500, seed=3)
+    assert np.array_equal(again["place"], found.sample(500, seed=3)["place"])
+    assert len(calque.read(tmp_path / "tuned" / "parameters.h5")) == 40_000
+    for name, low, high in zip(SPOTS.names, SPOTS.low, SPOTS.high, strict=True):
+        assert low <= again[name].min() <= again[name].max() <= high
+
+
+class Straight(Generator):
+    """Summaries and images that are linear functions, with noise."""
+
+    def __init__(self, slope: torch.Tensor, shift: torch.Tensor, width: float) -> None:
+        super().__init__(Layout.flat(["a", "b"]), 2)
+        self.slope, self.shift, self.width, self.noise = slope, shift, width, 2
+
+    def sample(self, noise: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        return context @ self.slope + self.shift + (self.width * noise if noise.shape[1] else 0)
+
+
+def test_what_an_emulator_lacks_is_corrected() -> None:
+    """Another slope, another shift and less noise than the simulator's: afterwards mean and scatter are right."""
+    torch.manual_seed(0)
+    true = Straight(torch.tensor([[1.0, 0.2], [0.0, 1.0]]), torch.tensor([0.3, 0.0]), 0.5)
+    wrong = Straight(torch.eye(2), torch.tensor([0.0, -0.4]), 0.1)
+    summary = Straight(torch.eye(2), torch.zeros(2), 0.0)
+    parameters = torch.randn(50_000, 2) * torch.tensor([1.0, 0.5]) + 2
+    images = true.sample(torch.randn(50_000, 2), parameters)
+    sight = look_at(wrong, summary, images)
+    looks = sight.all_of(images)
+    torch.testing.assert_close(looks.mean(0), torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.cov(looks.T), torch.eye(2), atol=1e-3, rtol=0)
+    mended = corrected(sight, parameters, images, torch.randn(50_000, 2))
+    assert mended.noise == 4
+    fresh = 2 + torch.randn(50_000, 2)
+    inputs = torch.nn.functional.pad(fresh, (0, 1), value=1.0).double()
+    wanted = regressed(sight.of_images(true.sample(torch.randn(50_000, 2), fresh)).double(), inputs)
+    got = regressed(mended.of_parameters(fresh, torch.randn(50_000, 4)).double(), inputs)
+    before = regressed(sight.emulated(fresh, torch.randn(50_000, 2)).double(), inputs)
+    for ours, theirs, earlier in zip(got, wanted, before, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=0.02, rtol=0.05)
+        assert float((earlier - theirs).abs().max()) > 0.1
+
+
+def test_images_that_are_all_alike_have_no_distribution(crude: Run) -> None:
+    data = Table.of({"image": np.ones((200, 12), np.float32)})
+    with pytest.raises(DataError, match="images are all alike"):
+        tune(crude, data, simulator=SPOTS, **BRIEF)
+
+
+def test_data_that_no_parameters_make_are_told(crude: Run) -> None:
+    images = np.random.default_rng(0).normal(size=(400, 12)).astype(np.float32)
+    found = tune(crude, Table.of({"image": images}), simulator=SPOTS, **BRIEF)
+    assert found.auc[0] > 0.9
+    assert "no parameters in this space make such data" in str(found)
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Ask for a stop as soon as the training of this name has begun."""
+    play = Stages.play
+
+    def stopped(self: Stages, stage: str, *given: Any) -> Any:
+        if stage == name:
+            self.stop.set()
+        return play(self, stage, *given)
+
+    monkeypatch.setattr(Stages, "play", stopped)
+
+
+def test_a_stopped_tuning_ends_like_one_that_was_not(crude: Run, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    _, data = seen(400)
+    whole = tune(crude, data, simulator=SPOTS, out=tmp_path / "whole", **BRIEF)
+    for number, name in enumerate(("summary", "emulator-0", "member-1")):
+        with monkeypatch.context() as patch:
+            stop_after(patch, name)
+            with pytest.raises(StoppedError, match=rf"of {name}; go on with --resume"):
+                tune(crude, data, simulator=SPOTS, out=tmp_path / "parts", resume=number > 0, **BRIEF)
+        assert not (tmp_path / "parts" / "tuned.json").exists()
+    parts = tune(crude, data, simulator=SPOTS, out=tmp_path / "parts", resume=True, **BRIEF)
+    assert parts.to_dict() == whole.to_dict()
+    assert str(parts) == str(whole)
+
+
+def refusals() -> dict[str, tuple[dict[str, Any], type[CalqueError], str]]:
+    _, data = seen(400)
+    others = Table.of({"image": np.zeros((200, 7), np.float32)})
+    holes = Table.of({"image": np.where(np.arange(200) == 3, np.nan, 1.0)[:, None] * np.ones((200, 12))})
+    elsewhere = Parametric("other", ("place", "width"), SPOTS.low, SPOTS.high, spots)
+    return {
+        "no simulator": ({"data": data, "simulator": None}, ConfigError, r"tune.rounds = 1 ask a simulator"),
+        "another shape": ({"data": others}, DataError, r"holds events of shape \(7,\); the emulator makes \(12,\)"),
+        "too few": ({"data": data.rows(slice(0, 20))}, DataError, "has 20 events; a distribution .* takes 100 or more"),
+        "no numbers": ({"data": holes}, DataError, r"not finite in 1 of 200 events \(first rows \[3\]\)"),
+        "no image": ({"data": Table.of({"picture": np.zeros((200, 12))})}, DataError, "no column 'image'"),
+        "other parameters": ({"data": data, "simulator": elsewhere}, ConfigError, "has the parameters place, width"),
+        "no game": ({"data": data, "fit": {"kind": "flow"}}, ConfigError, "'flow' plays no game .* these do: gan"),
+        "no setting": ({"data": data, "member": 3}, ConfigError, "no setting 'member' .* nearest: members"),
+    }
+
+
+@pytest.mark.parametrize("name", refusals())
+def test_what_cannot_be_asked_is_one_clear_line(crude: Run, name: str) -> None:
+    given, error, message = refusals()[name]
+    with pytest.raises(error, match=message):
+        tune(crude, **{"simulator": SPOTS, **BRIEF, **given})
+
+
+def test_a_folder_is_not_mixed_up(crude: Run, tmp_path: Path) -> None:
+    _, data = seen(400)
+    brief = {**BRIEF, "simulator": SPOTS, "out": tmp_path / "tuned"}
+    tune(crude, data, **brief)
+    with pytest.raises(FileError, match="holds a tuning already; go on with --resume"):
+        tune(crude, data, **brief)
+    with pytest.raises(ConfigError, match="was begun with another tune"):
+        tune(crude, data, **{**brief, "members": 3}, resume=True)
+    with pytest.raises(ConfigError, match="was begun with another images"):
+        tune(crude, data.rows(slice(1, None)), **brief, resume=True)
+    with pytest.raises(FileError, match="holds no finished tuning"):
+        load_tuned(tmp_path)
+    crude.save(tmp_path / "run")
+    with pytest.raises(FileError, match="holds a run; choose another folder"):
+        tune(crude, data, **{**brief, "out": tmp_path / "run"})
+
+
+def test_a_frozen_emulator_needs_no_simulator(crude: Run) -> None:
+    _, data = seen(400)
+    found = tune(crude, data, **{**BRIEF, "rounds": 0})
+    assert found.origin == "emulated"
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate, fit, simulate the data, tune: a pulse."""
+    monkeypatch.chdir(tmp_path)
+    Path("pulse.toml").write_text('out = "run"\n[simulate]\nsimulator = "pulse"\nn = 400\nworkers = 0\n[fit]\n'
+                                  'kind = "emulator"\nsteps = 3\nbatch = 32\n[fit.model]\ngrain = true\n')
+    brief = [f"--set=tune.{name}={value}" for name, value in
+             {"members": 2, "rounds": 1, "simulations": 100, "fit.steps": 3, "summary.steps": 3,
+              "refine.steps": 3}.items()]
+    assert main(["fit", "pulse.toml", "--quiet"]) == 0
+    assert main(["simulate", "pulse", "-n", "150", "--parameters", "truth", "-o", "data.h5", "--quiet"]) == 0
+    assert main(["tune", "run", "data.h5", "-o", "tuned", "--quiet", *brief]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("parameter", "t0", "AUC"))
+    assert main(["tune", "run", "data.h5", "-o", "tuned", "--set", "fit.steps=3"]) == 2
+    assert "only settings of [tune]" in capsys.readouterr().err
+    assert main(["produce", "tuned", "-n", "50", "-o", "draws.npz", "--exact", "--quiet"]) == 0
+    assert calque.read("draws.npz").names == ("t0", "w", "a")
+
+
+def test_the_answer_tells_spread_as_error() -> None:
+    """Members that differ by known amounts."""
+    draws = tuple(Table.of({"a": np.array([-1.0, 1.0]) + shift}) for shift in (0.0, 2.0))
+    answer = Tuned(("a",), draws, (), 10, (0.5, 0.1), "simulated")
+    assert answer.means["a"] == pytest.approx((1.0, np.sqrt(2)))
+    assert answer.widths["a"] == pytest.approx((1.0, 0.0))
