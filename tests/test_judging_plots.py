@@ -61,7 +61,7 @@ def test_hostile_names_and_odd_columns_are_drawn(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     columns = {
         "$\\frac{": rng.normal(size=300), "../a_b^{$x$}<b>&%\n長い": rng.integers(-13, 14, 300),
-        "layer" * 60: rng.random((300, 2, 3)),
+        "layer" * 60: rng.random(300),
     }
     real = table(columns, units={"$\\frac{": "%_"})
     with warnings.catch_warnings():

@@ -74,6 +74,7 @@ CATALOGUE: dict[str, Make] = {
 QUICK = ("trees", "columns", "sliced")
 NEEDS_TRAINING = ("copying", "worth")
 NEEDS_CONTEXT = ("conditional", "ranks")
+SINGLE = ("columns", "region", "correlation", "fpd", "kpd", "worth", "conditional", "ranks")  # numbers, not pixels
 ONCE = ("conditional",)  # taken in the first view only: its numbers are of a context, whatever the view
 
 

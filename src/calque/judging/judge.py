@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from calque.errors import ConfigError
-from calque.judging.catalogue import CATALOGUE, NEEDS_CONTEXT, NEEDS_TRAINING, ONCE, Budget, chosen
+from calque.judging.catalogue import CATALOGUE, NEEDS_CONTEXT, NEEDS_TRAINING, ONCE, SINGLE, Budget, chosen
 from calque.judging.classifying.classifier import Classifier, Judgement
+from calque.judging.images import image_columns, image_view
 from calque.judging.measure import Estimate, Measure
 from calque.judging.report import Report
 from calque.judging.samples import NotMeasurableError, check_overlap, comparable
@@ -30,15 +31,16 @@ def judge_tables(
     """Compare generated rows with real rows that no training saw.
 
     `train` are the rows of the training: floors compare them with `real`, and copying is tested. `views` are names
-    or views (default: raw, derived where there are px and py, and those of `define`, which makes views of
-    expressions: {"mass": {"m": "sqrt(e**2 - p**2)"}}); `measures` is "all", "quick" or names from the
-    catalogue; `budget` holds the settings of `Budget`. Raises DataError where the tables cannot be compared,
+    or views (default: raw, derived where there are px and py, images where there are any, and those of `define`,
+    which makes views of expressions: {"mass": {"m": "sqrt(e**2 - p**2)"}}); `measures` is "all", "quick" or names from
+    the catalogue; `budget` holds the settings of `Budget`. Raises DataError where the tables cannot be compared,
     ConfigError for impossible settings.
     """
     seen = asked_views(real, views, define or {})
     allowed = Budget(**budget)
     real.require(allowed.context)
-    wanted = list(made(possible(measures, train is not None, bool(allowed.context)), seen, real, allowed))
+    wanted = list(made(possible(measures, train is not None, bool(allowed.context)), seen, real, allowed,
+                       strict=not isinstance(measures, str)))
     comparable(real, fake)
     check_overlap(real, fake, "judging needs rows that were generated")
     if train is not None:
@@ -67,12 +69,14 @@ def asked_views(
 ) -> list[View]:
     """The views to judge in; raises ConfigError for a name that is neither known nor defined."""
     check_names(real, define)
-    own = {name: View.of_expressions(name, expressions) for name, expressions in define.items()}
+    summary = image_view(real)
+    natural = {known.name: known for known in (*natural_views(real), *([] if summary is None else [summary]))}
+    natural |= {name: View.of_expressions(name, expressions) for name, expressions in define.items()}
     if views is None:
-        return [*(known for known in natural_views(real) if known.name not in own), *own.values()]
+        return list(natural.values())
     if not views:
         raise ConfigError("no view to judge in; leave views out, or name at least one")
-    return [view(asked, own) for asked in views]
+    return [view(asked, natural) for asked in views]
 
 
 def check_names(real: Table, define: Mapping[str, Mapping[str, str]]) -> None:
@@ -114,11 +118,19 @@ class Outcome:
 
 
 def made(
-    names: Sequence[str], views: Sequence[View], real: Table, budget: Budget
+    names: Sequence[str], views: Sequence[View], real: Table, budget: Budget, strict: bool
 ) -> Iterator[tuple[str, Measure]]:
-    """Make every measure for every view that has what it needs, named e.g. "trees_raw"."""
+    """Make every measure for every view that has what it needs, named e.g. "trees_raw".
+
+    Raises ConfigError, if `strict`, for one that takes numbers where every view has images.
+    """
+    shown = {seen.name: seen(real.rows(slice(0, 1))) for seen in views}
     for name in names:
         needed = set(budget.context if name in NEEDS_CONTEXT else ())
-        able = [seen for seen in views if needed <= set(seen(real.rows(slice(0, 1))).features)]
+        able = [seen for seen in views if needed <= set(shown[seen.name].features)
+                and not (name in SINGLE and image_columns(shown[seen.name]))]
+        if not able and name in SINGLE and strict:
+            raise ConfigError(f"the measure {name!r} takes numbers, not pixels ({', '.join(image_columns(real))}); "
+                              "judge in the view 'images' too, or in one of expressions (judge.define)")
         for seen in able[:1] if name in ONCE else able:
             yield f"{name}_{seen.name}", CATALOGUE[name](seen, budget)

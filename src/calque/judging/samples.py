@@ -14,6 +14,7 @@ from calque.seeds import numpy_stream
 from calque.table import Array, Table
 
 LEAST_ROWS = 50
+BLOCK = 8192
 MOST_SHARED = 0.01  # share of rows in both tables that may be chance
 
 
@@ -132,7 +133,13 @@ def check_overlap(first: Table, second: Table, purpose: str) -> None:
 
 
 def row_keys(table: Table, names: Sequence[str]) -> NDArray[np.uint64]:
-    """One number (N,) per row that equal rows share: a sum of the columns' bits times odd numbers."""
+    """One number (N,) per row that equal rows share; made in pieces, as rows may be images."""
+    return np.concatenate([keys_at_once(table.rows(slice(start, start + BLOCK)), names)
+                           for start in range(0, len(table), BLOCK)])
+
+
+def keys_at_once(table: Table, names: Sequence[str]) -> NDArray[np.uint64]:
+    """A sum of the columns' bits times odd numbers."""
     values = np.ascontiguousarray(Sample.of(table, names).values + 0.0).view(np.uint64)  # −0 is 0
     mixed = (values ^ (values >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
     factors = np.arange(1, 2 * values.shape[1], 2, dtype=np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)

@@ -86,8 +86,8 @@ def whole_numbers(values: NDArray[np.float64]) -> bool:
 
 
 def plain(table: Table, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
-    """Give one number a row and column, in double precision; an image is drawn by its sum."""
-    return {name: table[name].reshape(len(table), -1).astype(np.float64).sum(axis=1) for name in names}
+    """Columns of one number a row, in double precision."""
+    return {name: table[name].astype(np.float64) for name in names}
 
 
 def outside(made: hist.Hist[Any]) -> float:

@@ -20,12 +20,13 @@ STEEP = 100.0  # ratio of the tallest to the lowest bin from which the scale is 
 LEAST_SHARE = 0.01  # of the events in a bin whose ratio is told in words
 
 
-def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Binning) -> Figure:
+def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Binning,
+            told: str = "share of events per bin") -> Figure:
     """Draw real points and a generated line with their statistical errors, generated / real below."""
     made = figure(6.4, 5.6)
     upper, lower = made.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     made.subplots_adjust(left=0.145, right=0.965, top=0.965, bottom=0.125, hspace=0.06)
-    draw_shares(upper, real, fake)
+    draw_shares(upper, real, fake, told)
     draw_ratio(lower, real.axes[0].edges, overlay_ratio(real, fake))
     entitle(upper)
     entitle(lower)
@@ -35,7 +36,7 @@ def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Bin
     return made
 
 
-def draw_shares(axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any]) -> None:
+def draw_shares(axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any], told: str) -> None:
     """Draw both histograms; logarithmic where they span two orders of magnitude."""
     edges = fake.axes[0].edges
     error = np.sqrt(fake.variances())
@@ -43,7 +44,7 @@ def draw_shares(axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any]) -> None:
     axes.stairs(fake.values(), edges, baseline=None, color=FAKE, linewidth=1.6, label="generated")
     points(axes, middles(edges), real.values(), np.sqrt(real.variances()), REAL, 4.5, "real")
     set_share_scale(axes, np.concatenate([real.values(), fake.values()]))
-    axes.set_ylabel("share of events per bin")
+    axes.set_ylabel(told)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], loc="upper right", title=outside_note(real, fake), title_fontsize=10,
                 alignment="right")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.judging.drawing.binning import Binning
-from calque.judging.drawing.paper import FIELD, entitle, figure, label_axis, label_plainly, label_powers
+from calque.judging.drawing.paper import FIELD, entitle, figure, label_axis, label_plainly, label_powers, safe_label
 from calque.judging.drawing.plot import Data
 
 if TYPE_CHECKING:
@@ -32,18 +32,20 @@ def fill_pair(
 
 
 def pair(
-    real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str], binnings: tuple[Binning, Binning]
+    real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str], binnings: tuple[Binning, Binning],
+    told: str = "share of events per bin", signed: bool = False,
 ) -> Figure:
-    """Draw real, generated, and their difference in standard deviations."""
+    """Draw real, generated, and their difference in standard deviations; contents that are `signed` are all drawn."""
     made = figure(13.6, 4.5)
     grid = made.add_gridspec(1, 4, width_ratios=(1, 1, 0.17, 1), left=0.07, right=0.94, top=0.915, bottom=0.15,
                              wspace=0.1)
     first = made.add_subplot(grid[0])
     panels = [first, *(made.add_subplot(grid[place], sharex=first, sharey=first) for place in (1, 3))]
-    norm = shared_scale(real.values(), fake.values())
+    norm = shared_scale(real.values(), fake.values(), signed)
     for axes, shares, title in ((panels[0], real, "real"), (panels[1], fake, "generated")):
-        image = draw(axes, shares, np.ma.masked_less_equal(shares.values(), 0), title, norm=norm, cmap="viridis")
-    colour_bar(made, panels[1], image, "share of events per bin")
+        shown = shares.values() if signed else np.ma.masked_less_equal(shares.values(), 0)
+        image = draw(axes, shares, shown, title, norm=norm, cmap="viridis")
+    colour_bar(made, panels[1], image, told)
     image = draw(panels[2], real, pull(real, fake), "generated − real", cmap="PuOr_r", vmin=-PULL_LIMIT,
                  vmax=PULL_LIMIT)
     colour_bar(made, panels[2], image, "standard deviations")
@@ -67,16 +69,21 @@ def colour_bar(made: Figure, axes: Axes, image: Any, label: str) -> None:
     beside = axes.inset_axes((1.025, 0, 0.04, 1))
     entitle(beside)
     bar = made.colorbar(image, cax=beside)
-    bar.set_label(label, loc="top", fontsize=11)
+    bar.set_label(safe_label(label), loc="top", fontsize=11)
     (label_powers if beside.get_yscale() == "log" else label_plainly)(beside.yaxis)
     beside.minorticks_off()
     beside.tick_params(labelsize=10, which="both", direction="out", left=False)
 
 
-def shared_scale(real: NDArray[np.float64], fake: NDArray[np.float64]) -> Any:
-    """Colours from the lowest filled bin of either sample to the highest; logarithmic, but for shallow samples."""
+def shared_scale(real: NDArray[np.float64], fake: NDArray[np.float64], signed: bool = False) -> Any:
+    """Colours from the lowest filled bin of either sample to the highest; logarithmic, but for shallow samples.
+
+    If `signed`, they are linear, and what is generated beyond the real range has the colour of its end.
+    """
     from matplotlib.colors import LogNorm, Normalize
 
+    if signed:
+        return Normalize(min(float(real.min()), 0.0), float(real.max()))
     both = np.concatenate([real.ravel(), fake.ravel()])
     highest = float(both.max())
     if highest <= 0:

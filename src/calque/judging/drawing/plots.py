@@ -12,9 +12,11 @@ from calque.judging.drawing.binning import Binning, plain
 from calque.judging.drawing.classifiers import output, roc
 from calque.judging.drawing.critics import critics
 from calque.judging.drawing.curves import curves
+from calque.judging.drawing.images import image_plots
 from calque.judging.drawing.pairings import Rows, chosen
 from calque.judging.drawing.paper import MOST_NAMED, safe_names, styled
 from calque.judging.drawing.plot import Numbers, Plot, number
+from calque.judging.images import image_columns, image_view
 from calque.judging.report import Report
 from calque.judging.samples import check_columns, check_finite
 from calque.table import Table
@@ -51,7 +53,8 @@ def draw_plots(
 
     They are named `column_NAME`, `tails_NAME`, `pair_A_B`, `classifier_NAME`, `roc_NAME`, `curves`, `critic_weights`
     and `critic_loss`. A report or a history that is not there is left out, tails of columns of a few values too, and on
-    demand the pairs, which take most of the time. Raises DataError for different columns or non-finite values.
+    demand the pairs, which take most of the time. A column of images is `mean_NAME`, `events_NAME`, `pixels_NAME`, and
+    the columns of the view "images". Raises DataError for different columns or non-finite values.
     """
     check_columns(real, fake)
     for table in (real, fake):
@@ -64,12 +67,17 @@ def all_plots(
     report: Report | None, real: Table, fake: Table, history: Sequence[Mapping[str, Any]], pairs: bool
 ) -> Iterator[Plot]:
     """Draw one plot after another, in the order of the page."""
+    names, summary = safe_names(real.features), image_view(real)
+    for name in image_columns(real):
+        yield from image_plots(real, fake, name, names[name])
+    if summary is not None:
+        real, fake = summary(real), summary(fake)
     files, known, drawn = safe_names(real.features), plain(real, real.features), plain(fake, real.features)
     samples = {name: ((known[name], real.weights), (drawn[name], fake.weights)) for name in real.features}
     for name in real.features:
-        yield column(*samples[name], name, axis_label(real, name), files[name], report)
+        yield column(*samples[name], name, real.label(name), files[name], report)
     for name in real.features:
-        yield from tail(*samples[name], name, axis_label(real, name), files[name])
+        yield from tail(*samples[name], name, real.label(name), files[name])
     if pairs:
         yield from all_pairs(real, fake, known, drawn, files)
     if report is not None:
@@ -124,12 +132,8 @@ def all_pairs(
         bins = binnings[first], binnings[second]
         shares, copies = (pairs.fill_pair((rows.columns[first], rows.columns[second]), bins, rows.weights)
                           for rows in samples)
-        labels = axis_label(real, first), axis_label(real, second)
+        labels = real.label(first), real.label(second)
         yield Plot(f"pair_{files[first]}_{files[second]}", f"{labels[0]} and {labels[1]}", "pairs",
                    pairs.pair(shares, copies, labels, bins),
                    pairs.in_words(shares, copies, labels), pairs.in_numbers(shares, copies, labels))
 
-
-def axis_label(table: Table, name: str) -> str:
-    """Column with its unit; an image is drawn by its sum."""
-    return table.label(name) if table[name].ndim == 1 else f"sum of {table.label(name)}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SECTIONS = {
+    "images": ("Images", "The mean of all events, a few events side by side (real ones, and the generated ones nearest "
+                         "to them in the other columns), and the values of single pixels."),
     "columns": ("Columns", "Share of events per bin, and the ratio of generated to real events. Bars and bands are "
                            "one standard deviation; triangles lie beyond the axis."),
     "tails": ("Tails", "Share of events at or beyond each place, from the last tenth of the real events outwards. "
@@ -78,7 +80,7 @@ def heads(table: Mapping[str, Numbers]) -> Iterable[str]:
 def preview(data: Data, table: Mapping[str, Numbers]) -> tuple[Iterable[int], str]:
     """Rows to begin with, and what they are: of cells those that differ most."""
     count = len(next(iter(table.values())))
-    if data.kind != "cells":
+    if data.kind != "cells" or "pull" not in data.columns:
         return range(min(SHOWN, count)), "" if count <= SHOWN else f"the first {SHOWN} of {count} rows"
     pulls = np.nan_to_num(np.abs(data.columns["pull"]))
     order = np.argsort(-pulls, kind="stable")[:SHOWN]
@@ -87,7 +89,7 @@ def preview(data: Data, table: Mapping[str, Numbers]) -> tuple[Iterable[int], st
 
 def square(data: Data) -> tuple[str, str, float] | None:
     """Names of a pair of columns with their mean squared pull; None for other plots."""
-    if data.kind != "cells":
+    if data.kind != "cells" or "pull" not in data.columns:
         return None
     pulls = data.columns["pull"]
     known = pulls[np.isfinite(pulls)]

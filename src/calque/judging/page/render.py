@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from calque.atomic import write_bytes
 from calque.judging.drawing.pairings import left_out
 from calque.judging.drawing.plot import Plot
+from calque.judging.images import image_view
 from calque.judging.page.exhibits import SECTIONS, Exhibit
 from calque.judging.page.measures import corners, flags, groups
 from calque.judging.page.origin import file_name, sheets, sizes, without_folders
@@ -63,9 +64,15 @@ def render_page(
         verdict=report.verdict(), tiles=tiles(report, beyond, judged), groups=found, beyond=beyond, judged=judged,
         stands_out=STANDS_OUT, notes=[without_folders(note, *sources) for note in report.notes],
         corners=corners(report), samples=sizes(report, real, fake),
-        sections=sections(plots, flags(report), {"pairs": left_out(len(real.features))}),
+        sections=sections(plots, flags(report), {"pairs": left_out(columns_drawn(real))}),
         sheets=list(sheets(provenance or {})),
     )
+
+
+def columns_drawn(real: Table) -> int:
+    """Columns of one number an event: images are drawn by their summaries."""
+    summary = image_view(real)
+    return len(real.features if summary is None else summary(real.rows(slice(1))).features)
 
 
 def frame(title: str) -> dict[str, str]:
@@ -83,7 +90,8 @@ def sections(
     for place, plot in enumerate(plots):
         shown[plot.section].append(Exhibit.of(plot, place, flagged.get(plot.of, ())))
     return [{"id": name, "title": SECTIONS[name][0], "line": f"{SECTIONS[name][1]} {notes.get(name, '')}".strip(),
-             "exhibits": exhibits, "matrix": matrix(exhibits)} for name, exhibits in shown.items() if exhibits]
+             "exhibits": exhibits, "matrix": matrix(exhibits) if name == "pairs" else None}
+            for name, exhibits in shown.items() if exhibits]
 
 
 def matrix(exhibits: list[Exhibit]) -> dict[str, Any] | None:
