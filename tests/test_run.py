@@ -19,10 +19,11 @@ from calque.fitting import fit
 from calque.folder import save_categories
 from calque.judging.verdict import judge, judged_before, reread
 from calque.mixture import Mixture, load, runs_in
+from calque.models import DenseGenerator
 from calque.preparing import TRAIN, prepare
 from calque.reading import fingerprint, write
-from calque.run import BLOCK, Run, load_run
-from calque.table import Table
+from calque.run import BLOCK, Run, chunk, load_run
+from calque.table import Layout, Table
 
 KINDS: dict[str, dict[str, Any]] = {
     "gan": {"model": {"layers": 1, "base": 8}, "objective": {"layers": 1, "base": 8}},
@@ -346,3 +347,21 @@ def test_a_category_keeps_what_was_written_even_where_it_equals_a_preset(tmp_pat
         again = load_config(tmp_path / "config.toml")
         assert all(again.category(name).fit == one.category(name).fit for name in one.categories)
     assert unset.category("written").fit.optimiser.rate == 2e-3
+
+
+def test_wide_networks_draw_fewer_rows_at_once() -> None:
+    """Their activations fill the cache sooner; nobody draws less than two thousand, or more than a block."""
+    widths = {8: 10_000, 32: 5000, 64: 2500, 1024: 2000}
+    made = {width: DenseGenerator(Layout.flat(["a"]), base=width, layers=2, shape="flat") for width in widths}
+    assert {width: chunk(generator) for width, generator in made.items()} == widths
+
+
+@pytest.mark.parametrize(("columns", "output"), [(2, "linear"), (20, "linear"), (2, "tanh")])
+def test_a_skip_is_added_to_what_the_layers_make(columns: int, output: str) -> None:
+    """Whether both are one product or two."""
+    layout = Layout.flat([f"c{place}" for place in range(columns)])
+    generator = DenseGenerator(layout, latent=3, base=8, norm="none", dropout=0.0, skip=True, output=output)
+    noise = torch.randn(50, 3)
+    assert generator.skip is not None
+    wanted = generator.head(generator.body(noise)) + generator.skip(noise)
+    torch.testing.assert_close(generator.sample(noise, noise[:, :0]), wanted)

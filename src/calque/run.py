@@ -40,9 +40,11 @@ from calque.preparing import Context, Data, Preparation
 from calque.reading.formats import first_line
 from calque.seeds import numpy_stream, torch_stream
 from calque.table import Layout, Table
+from calque.threads import keep_pages
 
 BLOCK = 10_000
-CHUNK = 2_000  # rows whose activations stay in the cache; larger ones cost page faults, and half the speed
+CHUNK = 2_000  # rows drawn at once, at least
+CACHE = 160_000  # numbers that a layer may put out: more do not stay in the cache, fewer cost calls
 
 
 def build_generator(config: Config, layout: Layout, context: int) -> Generator:
@@ -133,7 +135,8 @@ class Run:
 
     def draw(self, noise: Tensor, context: Tensor) -> Tensor:
         """Packed events (B, D) from normals and encoded contexts."""
-        rows = CHUNK if noise.device.type == "cpu" else max(1, len(noise))
+        keep_pages()
+        rows = chunk(self.generator) if noise.device.type == "cpu" else max(1, len(noise))
         return torch.cat([self.generator.sample(n, c).float()
                           for n, c in zip(torch.split(noise, rows), torch.split(context, rows), strict=True)])
 
@@ -168,6 +171,12 @@ class Run:
     def reports(self) -> ReportFolder | None:
         """Where a judgement goes."""
         return None if self.folder is None else ReportFolder(self.folder)
+
+
+def chunk(generator: Generator) -> int:
+    """Rows of which the widest layer's output stays in the cache."""
+    widest = max((len(weights) for weights in generator.parameters() if weights.ndim > 1), default=1)
+    return min(BLOCK, max(CHUNK, CACHE // widest))
 
 
 def blocks(n: int) -> Iterator[tuple[int, int]]:

@@ -16,6 +16,7 @@ from calque.fitting.batches import Batches, reseed
 from calque.fitting.objective import Objective
 from calque.fitting.optimisers import Average, make_optimiser, set_rate
 from calque.models import Generator
+from calque.threads import keep_pages
 
 
 class Loop:
@@ -105,14 +106,6 @@ class Loop:
         if self.average is not None:
             self.average.load_into(generator)
         return generator.eval()
-
-
-def keep_pages() -> None:
-    """Have the C library keep freed memory rather than fault it in again at every step, a tenth of a step's time.
-
-    glibc gives back what is larger than the largest block freed so far, up to 32 MB: so one such block is freed.
-    """
-    torch.empty(30 * 2**20, dtype=torch.uint8)
 
 
 def others(objective: Objective, own: list[nn.Parameter]) -> list[nn.Parameter]:

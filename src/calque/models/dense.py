@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from calque.models.codes import Codes
 from calque.models.generator import Generator, beside
-from calque.models.network import RANGES, Norm, Shape, by_column, dense, kept, widths
+from calque.models.network import RANGES, Norm, Shape, added, by_column, dense, kept, widths
 from calque.table import Layout
 
 
@@ -41,6 +41,8 @@ class DenseGenerator(Generator):
         inputs = beside(noise, context)
         hidden, (last, bound) = self.body(inputs), self.head
         with torch.autocast(inputs.device.type, enabled=False):  # in bf16 the last layer would round the events
+            if self.skip is not None and isinstance(bound, nn.Identity):
+                return added(last, hidden.float(), self.skip, inputs)
             events: Tensor = bound(by_column(last, hidden.float()))
             return events if self.skip is None else events + by_column(self.skip, inputs)
 

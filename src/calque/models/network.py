@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -103,10 +103,23 @@ class SpectralLinear(nn.Linear):
 
 def by_column(layer: nn.Module, x: Tensor) -> Tensor:
     """What a linear layer makes of x, (B, outputs); a few outputs each whole in memory, in a third of the time."""
-    if type(layer) is nn.Linear and layer.out_features <= FEW:
+    if few(layer):
         return torch.addmm(layer.bias[:, None], layer.weight, x.T).T
     outputs: Tensor = layer(x)
     return outputs
+
+
+def added(one: nn.Module, x: Tensor, other: nn.Module, y: Tensor) -> Tensor:
+    """What two linear layers make of x and y, (B, outputs), added within the product."""
+    if not (few(one) and few(other)):
+        return by_column(one, x) + by_column(other, y)
+    start = torch.addmm((one.bias + other.bias)[:, None], other.weight, y.T)
+    return torch.addmm(start, one.weight, x.T).T
+
+
+def few(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether a layer is linear with few outputs."""
+    return type(layer) is nn.Linear and layer.out_features <= FEW
 
 
 def dense(inputs: int, hidden: Sequence[int], outputs: int, *, activation: str = "leaky-relu", norm: Norm = "none",
