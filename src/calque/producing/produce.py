@@ -56,7 +56,19 @@ class Production:
         region = f", {self.rows / self.tried:.3%} of {self.tried} drawn" if self.tried else ""
         region += f", {self.clipped:.2%} of the region clipped" if self.clipped else ""
         return (f"{self.rows} events in {self.path}{salvaged}{region}; {self.seconds:.1f} s, "
-                f"{rate / 1e6:.2f} M events/s; more with --first-event {self.next_event}")
+                f"{in_words(rate)} events/s; more with --first-event {self.next_event}")
+
+
+def in_words(rate: float) -> str:
+    """A rate with three digits, in the unit that suits it.
+
+    >>> in_words(4_812_345), in_words(7_174), in_words(999.7), in_words(0.25)
+    ('4.81 M', '7.17 k', '1 k', '0.25')
+    """
+    for size, unit in ((1e6, " M"), (1e3, " k")):
+        if rate >= 0.9995 * size:
+            return f"{rate / size:.3g}{unit}"
+    return f"{rate:.3g}"
 
 
 def produce(
@@ -123,7 +135,7 @@ def produce(
         with progress(f"produce {path.name}", total, quiet) as bar:
             for table in tables:
                 sink.write(table)
-                bar(sink.rows, f"{(sink.rows - kept) / max(time.monotonic() - started, 1e-9) / 1e6:.2f} M/s")
+                bar(sink.rows, f"{in_words((sink.rows - kept) / max(time.monotonic() - started, 1e-9))}/s")
     plan_of(path).unlink(missing_ok=True)
     after = (region.next_event, region.tried, region.clipped) if region else (first_event + sink.rows,)
     return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started, *after)
