@@ -73,6 +73,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "student": {"kind": "student", "model": {"latent": 5}, "objective": {"pairs": 64}},
     "flow matching": {"kind": "flow-matching", "model": {"nodes": 16, "solver": "rk4", "passes": 32}},
     "flow matching by transport": {"kind": "ot-flow-matching", "model": {"nodes": 16}},
+    "mean response": {"kind": "response", "model": {"nodes": 16}},
     "flow matching in one step": {"kind": "flow-matching", "model": {"layers": 1, "solver": "euler", "passes": 1}},
     "emulator": {"kind": "emulator", "model": {"features": 8, "nodes": 16}},
     "grainy emulator": {"kind": "emulator", "model": {"features": 8, "nodes": 16, "grain": True}},

@@ -167,7 +167,7 @@ def test_recipes_load_and_are_complete(name: str, tmp_path: Path) -> None:
     resolved.write_text(to_toml(config.tables()))
     assert load_config(resolved) == config
     for part in [config.category(name) for name in config.categories] or [config]:
-        assert part.prepare.steps
+        assert part.prepare.steps is not None
         for text in part.prepare.steps:
             assert find(text.split()[0]).kind == text.split()[0]
     described = {line.split()[0]: line.split(maxsplit=1)[1] for line in describe_recipes()}

@@ -119,6 +119,9 @@ OTHERS: dict[str, Kind] = {
     "ot-flow-matching": Kind("flow matching along shorter ways, by transport within the batch", "arXiv:2503.10636",
                              "flow-matching", "matching", {"passes": 4}, {"coupling": "transport"},
                              {"rate": 5e-3, "schedule": "cosine"}, density=True, signed=False, passes="4"),
+    "response": Kind("the mean of a non-negative response to its context, such as a light map; no noise",
+                     "Wedderburn 1974", "response", "deviance", optimiser={"rate": 2e-3, "schedule": "cosine"},
+                     signed=False),
 }
 
 SOFT = {"rate": 3e-3, "beta2": 0.99, "schedule": "cosine"}

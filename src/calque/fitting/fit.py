@@ -23,6 +23,7 @@ from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
+from calque.fitting.deviance import Deviance
 from calque.fitting.distillation import Distillation
 from calque.fitting.emulation import Emulation
 from calque.fitting.expectation import Expectation
@@ -48,7 +49,7 @@ from calque.threads import threads
 OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial, "variational": Variational, "informative": Informative, "quantising": Quantising,
     "likelihood": Likelihood, "expectation": Expectation,
-    "matching": Matching, "distillation": Distillation, "emulation": Emulation,
+    "matching": Matching, "distillation": Distillation, "emulation": Emulation, "deviance": Deviance,
 }
 
 

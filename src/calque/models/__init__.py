@@ -11,13 +11,14 @@ from calque.models.generator import Generator
 from calque.models.matching import FlowMatching
 from calque.models.mixture import GaussianMixture
 from calque.models.quantised import QuantisedAutoencoder
+from calque.models.response import Response
 
 GENERATORS: dict[str, type[Generator]] = {
     "dense": DenseGenerator, "autoencoder": Autoencoder, "quantised": QuantisedAutoencoder,
     "autoregressive": Autoregressive, "coupling": Coupling, "flow-matching": FlowMatching, "mixture": GaussianMixture,
-    "drawing": Drawing,
+    "drawing": Drawing, "response": Response,
 }
 
 __all__ = ["GENERATORS", "Autoencoder", "Autoregressive", "Convolutional", "Coupling", "Critic",
            "DenseGenerator", "Drawing", "Flow", "FlowMatching", "GaussianMixture", "Generator", "QuantisedAutoencoder",
-           "Regressor", "Siamese"]
+           "Regressor", "Response", "Siamese"]
