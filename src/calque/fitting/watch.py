@@ -25,8 +25,8 @@ class Watch:
 
     The best one has the highest mean log density on validation rows where the generator has a density at little cost
     (it is by far the more precise), and the lowest AUC elsewhere; of AUCs within a standard deviation of what equal
-    samples give, the latest. A generator without noise draws means, which no sample of noisy events looks like: its
-    latest weights are kept. `fit.watch` names another measure, or "latest" for the last weights, `fit.measures` those
+    samples give, the latest. One that averages looks like no sample of noisy events: its latest weights are
+    kept. `fit.watch` names another measure, or "latest" for the last weights, `fit.measures` those
     that go to the history. A classifier knows no negative weights: where there
     are any, the energy distance stands in for the AUC. Raises ConfigError for measures that cannot be taken,
     DataError for validation rows whose weights sum to nothing.
@@ -39,13 +39,13 @@ class Watch:
         self.active = len(self.real) >= LEAST
         signed = bool((self.rows.weights < 0).any())
         cheap = run.generator.has_density and not run.generator.costly_density
-        silent = run.generator.noise == 0
-        auto = "log_prob" if cheap else "latest" if silent else "energy" if signed else "auc"
+        averages = run.generator.averages
+        auto = "log_prob" if cheap else "latest" if averages else "energy" if signed else "auc"
         self.measure = auto if config.watch == "auto" else config.watch
         self.dense = cheap or self.measure == "log_prob"
         if self.measure == "log_prob" and not run.generator.has_density:
             raise ConfigError(f"fit.watch = \"log_prob\": kind {config.kind!r} has no density to watch; use \"auc\"")
-        unasked = silent and config.measures == FitConfig().measures
+        unasked = averages and config.measures == FitConfig().measures
         wanted = [] if unasked else ["energy" if signed and name == "auc" else name for name in config.measures]
         self.measures = tuple(dict.fromkeys([*wanted, *({self.measure} - {"log_prob", "latest"})]))
         check_watchable(self.measures, signed)

@@ -21,6 +21,7 @@ class Generator(nn.Module):
     noise: int
     has_density: bool = False
     costly_density: bool = False  # far more than a draw: nobody looks at it unasked
+    averages: bool = False  # draws the mean of events rather than events like them
     reach: tuple[float, float] = (-math.inf, math.inf)  # values that can come out
 
     def __init__(self, layout: Layout, context: int = 0) -> None:

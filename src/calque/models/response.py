@@ -35,6 +35,7 @@ class Response(Generator):
     """
 
     noise = 0
+    averages = True
     scale: Tensor
 
     def __init__(self, layout: Layout, context: int = 0, *, layers: int = 3, nodes: int = 128,
