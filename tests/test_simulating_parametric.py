@@ -115,6 +115,20 @@ def test_shipped_shapes_run_in_a_pool_too() -> None:
     np.testing.assert_array_equal(alone.images(vectors, 7), pool.images(vectors, 7))
 
 
+def test_the_light_map_is_a_simulator_with_parameters_too() -> None:
+    opened = parametric("light-map", {"photons": 10}, {"x": (1, 100)}, chunk=4)
+    assert opened.names == ("x", "y", "z")
+    vectors = opened.choose(6, 0)
+    images, again = opened.images(vectors, 3), parametric("light-map", {"photons": 10}, chunk=4).images(vectors, 3)
+    assert images.shape == (6, 20, 6)
+    np.testing.assert_array_equal(images, again)
+    assert 0 < images.max() < 1
+    assert simulator("light-map", n=2, photons=4).run().names == ("x", "y", "z", "image", "error")
+    assert simulator("light-map", n=2, photons=4, repeat=2).run().names == ("x", "y", "z", "image")
+    with pytest.raises(DataError, match=r"parameters outside the space of simulator 'light-map' .*first x = 500"):
+        opened.images([[500, 0, 0]], 1)
+
+
 def test_parameters_are_flat_in_their_space() -> None:
     narrow = parametric("pulse", space={"t0": (20, 22)})
     drawn = narrow.choose(20_000, seed=0)

@@ -10,10 +10,12 @@ import pytest
 
 from calque.errors import ConfigError
 from calque.reading import read
-from calque.simulating import PARAMETRIC, SIMULATORS, simulate, simulator
+from calque.simulating import SIMULATORS, simulate, simulator
 from calque.simulating.opening import parametric
 from calque.simulating.shapes import Circles, Lines, Pulse, Shape
 from calque.table import Table
+
+SHAPES = ("lines", "circles", "pulse")
 
 
 def one(kind: type[Shape], *parameters: float, **settings: Any) -> np.ndarray:
@@ -64,7 +66,7 @@ def test_a_pulse_is_its_formula() -> None:
     assert np.std(found - wanted) == pytest.approx(0.05, rel=0.3)
 
 
-@pytest.mark.parametrize("name", PARAMETRIC)
+@pytest.mark.parametrize("name", SHAPES)
 def test_parameters_fill_their_space_or_follow_the_truth(name: str) -> None:
     opened = parametric(name)
     flat = opened.choose(4000, seed=0)
@@ -86,7 +88,7 @@ def test_lines_stay_inside() -> None:
     assert table["image"].sum((1, 2)).min() > 3
 
 
-@pytest.mark.parametrize("name", PARAMETRIC)
+@pytest.mark.parametrize("name", SHAPES)
 def test_an_image_depends_on_the_seed_and_not_on_how_many_there_are(name: str) -> None:
     few, many = sample(name, 10, seed=3), sample(name, 5000, seed=3)
     for column in few.names:
@@ -94,7 +96,7 @@ def test_an_image_depends_on_the_seed_and_not_on_how_many_there_are(name: str) -
     assert not np.array_equal(sample(name, 10, seed=4)["image"], few["image"])
 
 
-@pytest.mark.parametrize("name", PARAMETRIC)
+@pytest.mark.parametrize("name", SHAPES)
 def test_they_are_written_and_read(tmp_path: Path, name: str) -> None:
     assert name in SIMULATORS
     heard: list[float] = []

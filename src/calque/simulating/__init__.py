@@ -13,26 +13,32 @@ from calque.simulating.simulator import Progress, Simulator
 
 __all__ = ["PARAMETRIC", "SIMULATORS", "Progress", "Simulator", "find", "simulate", "simulator"]
 
-PARAMETRIC = {"lines": "shapes:Lines", "circles": "shapes:Circles", "pulse": "shapes:Pulse"}
-SIMULATORS = {"fixed-target": "fixed_target:FixedTarget", "light-map": "light:LightMap", **PARAMETRIC}
+EVENTS = {"fixed-target": "fixed_target:FixedTarget", "light-map": "light:LightMap"}
+PARAMETRIC = {"lines": "shapes:Lines", "circles": "shapes:Circles", "pulse": "shapes:Pulse", "light-map": "light:Light"}
+SIMULATORS = {**PARAMETRIC, **EVENTS}
 
 
-def find(name: str) -> Any:
+def find(name: str, known: Mapping[str, str] = SIMULATORS) -> Any:
     """The class of a simulator that ships; raises ConfigError that names the nearest."""
-    if name not in SIMULATORS:
-        raise ConfigError(unknown("simulator", name, SIMULATORS))
-    module, _, kind = SIMULATORS[name].partition(":")
+    if name not in known:
+        raise ConfigError(unknown("simulator", name, known))
+    module, _, kind = known[name].partition(":")
     # late, so that naming the simulators needs nothing of theirs
     return getattr(importlib.import_module(f"calque.simulating.{module}"), kind)
+
+
+SAMPLING = ("n", "seed", "parameters", "repeat")
+OPENING = ("space", "workers", "chunk", "folder")
 
 
 def simulator(name: str, **settings: Any) -> Simulator:
     """Set up a simulator of SIMULATORS, or a function `module:function`; raises ConfigError for what has no meaning.
 
     Those with parameters take n, seed, parameters ("prior" or "truth"), repeat, space, workers, chunk, folder, and
-    settings of their own.
+    settings of their own. The light map is one if it is asked for one of these, else it tells the images' errors too.
     """
-    if ":" in name or name in PARAMETRIC:
+    asked = ({*SAMPLING, *OPENING} - {"n", "seed"}) & set(settings)
+    if ":" in name or (name in PARAMETRIC and (asked or name not in EVENTS)):
         return of_images(name, settings)
     chosen = find(name)
     known = [one.name for one in fields(chosen)]
@@ -48,8 +54,7 @@ def of_images(name: str, settings: Mapping[str, Any]) -> Simulator:
     from calque.simulating.opening import parametric
     from calque.simulating.sample import Sample
 
-    sampling = {key: settings[key] for key in ("n", "seed", "parameters", "repeat") if key in settings}
-    opening = {key: settings[key] for key in ("space", "workers", "chunk", "folder") if key in settings}
+    sampling, opening = ({key: settings[key] for key in keys if key in settings} for keys in (SAMPLING, OPENING))
     own = {key: value for key, value in settings.items() if key not in sampling and key not in opening}
     opened = parametric(name, own, **opening)
     check_told(name, "n", sampling)

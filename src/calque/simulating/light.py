@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from calque.errors import ConfigError
 from calque.seeds import derive, numpy_stream
 from calque.simulating.photons import Floats, Geometry, Material, Small, follow
+from calque.simulating.shapes import Shape
 from calque.simulating.simulator import Progress, Simulator
 from calque.table import Table
 
@@ -110,3 +112,21 @@ class LightMap(Simulator):
         columns = dict(zip("xyz", positions.T.astype(np.float32), strict=True))
         return Table.of({**columns, "image": image, "error": error}, dict.fromkeys("xyz", "cm"),
                         source=f"a light map, seed {self.seed}")
+
+
+@dataclass(frozen=True)
+class Light(Shape):
+    """The same in the same box, as a simulator with parameters x, y, z [cm]: the images without their errors."""
+
+    photons: int = 100
+    absorption: float = 2000.0
+    scattering: float = 99.1
+    reflectivity: float = 0.25
+    diffuse: float = 0.5
+
+    space: ClassVar = dict(zip("xyz", zip(DUNE.low, DUNE.high, strict=True), strict=True))
+
+    def __call__(self, parameters: Floats, seed: int) -> Small:
+        """Positions (N, 3) → visibilities (N, 20, 6)."""
+        material = Material(self.absorption, self.scattering, self.reflectivity, self.diffuse)
+        return visibilities(parameters, seed, geometry=DUNE, material=material, photons=self.photons)[0]

@@ -68,7 +68,7 @@ def parametric(
 
 def of_shape(name: str, settings: dict[str, Any], space: Space, workers: int, chunk: int) -> Parametric:
     """One that ships."""
-    chosen = find(name)
+    chosen = find(name, PARAMETRIC)
     check_known(settings, [one.name for one in fields(chosen)], "setting", name)
     check_known(space, chosen.space, "parameter", name)
     shape, (low, high) = built(chosen, settings, name), limits({**chosen.space, **space})

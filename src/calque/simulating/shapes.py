@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ class Shape:
     space: ClassVar[dict[str, tuple[float, float]]] = {}
     truth: ClassVar[dict[str, tuple[float, float]]] = {}
 
-    def __call__(self, parameters: Array, seed: int) -> Array:
+    def __call__(self, parameters: Array, seed: int) -> NDArray[np.floating[Any]]:
         """Parameters (N, P) → images (N, …)."""
         return self.draw(parameters, np.random.default_rng(seed))
 
