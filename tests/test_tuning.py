@@ -25,7 +25,7 @@ from calque.tuning.stages import Stages
 
 PIXELS = np.arange(12)
 BRIEF: dict[str, Any] = {"quiet": True, "members": 2, "rounds": 1, "simulations": 200, "fit": {"steps": 6, "batch": 64},
-                         "summary": {"steps": 6}, "refine": {"steps": 6}}
+                         "summary": {"steps": 6}, "refine": {"steps": 6}, "shortcut": {"steps": 6}}
 
 
 def spots(parameters: Array, seed: int) -> Array:
@@ -68,7 +68,7 @@ def test_a_tuner_finds_what_made_the_data(tmp_path: Path) -> None:
     vectors, data = seen(4000)
     found = tune(emulator(400), data, simulator=SPOTS, members=2, rounds=1, simulations=2000, quiet=True,
                  fit={"steps": 400, "batch": 128, "average": 0.99}, summary={"steps": 400, "batch": 64},
-                 refine={"steps": 200, "batch": 64}, out=tmp_path / "tuned")
+                 refine={"steps": 200, "batch": 64}, shortcut={"steps": 500, "batch": 128}, out=tmp_path / "tuned")
     for number, name in enumerate(SPOTS.names):
         true = vectors[:, number]
         assert abs(found.means[name][0] - true.mean()) < 0.1 * true.std(), name
@@ -153,7 +153,7 @@ def test_a_stopped_tuning_ends_like_one_that_was_not(crude: Run, tmp_path: Path,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     _, data = seen(400)
     whole = tune(crude, data, simulator=SPOTS, out=tmp_path / "whole", **BRIEF)
-    for number, name in enumerate(("summary", "emulator-0", "member-1")):
+    for number, name in enumerate(("summary", "emulator-0", "shortcut-0", "member-1")):
         with monkeypatch.context() as patch:
             stop_after(patch, name)
             with pytest.raises(StoppedError, match=rf"of {name}; go on with --resume"):
@@ -170,7 +170,6 @@ def refusals() -> dict[str, tuple[dict[str, Any], type[CalqueError], str]]:
     holes = Table.of({"image": np.where(np.arange(200) == 3, np.nan, 1.0)[:, None] * np.ones((200, 12))})
     elsewhere = Parametric("other", ("place", "width"), SPOTS.low, SPOTS.high, spots)
     return {
-        "no simulator": ({"data": data, "simulator": None}, ConfigError, r"tune.rounds = 1 ask a simulator"),
         "another shape": ({"data": others}, DataError, r"holds events of shape \(7,\); the emulator makes \(12,\)"),
         "too few": ({"data": data.rows(slice(0, 20))}, DataError, "has 20 events; a distribution .* takes 100 or more"),
         "no numbers": ({"data": holes}, DataError, r"not finite in 1 of 200 events \(first rows \[3\]\)"),
@@ -207,8 +206,11 @@ def test_a_folder_is_not_mixed_up(crude: Run, tmp_path: Path) -> None:
 
 def test_a_frozen_emulator_needs_no_simulator(crude: Run) -> None:
     _, data = seen(400)
-    found = tune(crude, data, **{**BRIEF, "rounds": 0})
-    assert found.origin == "emulated"
+    alone = tune(crude, data, **BRIEF)
+    asked = tune(crude, data, simulator=SPOTS, frozen=True, **{**BRIEF, "shortcut": {"steps": 0}})
+    assert alone.origin == asked.origin == "emulated"
+    before = [parameter.clone() for parameter in crude.generator.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(before, crude.generator.parameters(), strict=True))
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str],
@@ -219,7 +221,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
                                   'kind = "emulator"\nsteps = 3\nbatch = 32\n[fit.model]\ngrain = true\n')
     brief = [f"--set=tune.{name}={value}" for name, value in
              {"members": 2, "rounds": 1, "simulations": 100, "fit.steps": 3, "summary.steps": 3,
-              "refine.steps": 3}.items()]
+              "refine.steps": 3, "shortcut.steps": 3}.items()]
     assert main(["fit", "pulse.toml", "--quiet"]) == 0
     assert main(["simulate", "pulse", "-n", "150", "--parameters", "truth", "-o", "data.h5", "--quiet"]) == 0
     assert main(["tune", "run", "data.h5", "-o", "tuned", "--quiet", *brief]) == 0

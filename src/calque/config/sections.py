@@ -128,15 +128,18 @@ class TuneConfig(Section):
     """How to find the parameters that made the data: `calque.tune`'s arguments.
 
     `fit` are the settings of the generator of parameters and its critic, `summary` those of the network that sums an
-    image up, `refine` those of the emulator's and its later trainings.
+    image up, `refine` those of the emulator's and its later trainings. A `frozen` emulator is not taught on. With
+    shortcut.steps = 0 every step of a tuner draws images, else a small network answers for them.
     """
 
     members: int = Field(default=5, ge=2)
     rounds: int = Field(default=2, ge=0)
     simulations: int = Field(default=10_000, ge=100)
+    frozen: bool = False
     fit: dict[str, Any] = Field(default_factory=dict)
     summary: dict[str, Any] = Field(default_factory=dict)
     refine: dict[str, Any] = Field(default_factory=dict)
+    shortcut: dict[str, Any] = Field(default_factory=dict)
 
 
 class LeaderboardConfig(Section):

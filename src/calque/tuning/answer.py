@@ -16,8 +16,7 @@ from calque.preparing.preparation import parse_step
 from calque.run import Run
 from calque.seeds import derive, torch_stream
 from calque.table import Table
-from calque.tuning.question import Question
-from calque.tuning.sight import Seen, Sight, in_parts
+from calque.tuning.sight import Seen, Sight
 from calque.tuning.teaching import FIT, Teaching
 from calque.tuning.tuned import DRAWS, Tuned
 
@@ -34,9 +33,10 @@ def answer(teaching: Teaching, sight: Sight, members: Sequence[Seen]) -> Tuned:
     stream = torch_stream(seed, "tune/compare")
     vectors = vectors[torch.randperm(len(vectors), generator=stream)]
     rows = torch.randperm(len(asked.data), generator=stream)[:COMPARED]
-    images, origin = imagine(asked, vectors[: len(rows)], sight, seed)
+    images = teaching.pictures("compare", sight, asked.physical(vectors[: len(rows)]))
     merit = compared(sight, asked.data[rows[: len(images)]], images, seed)
-    return Tuned(asked.names, draws, runs, len(asked.data), (merit.auc, merit.auc_error), origin)
+    return Tuned(asked.names, draws, runs, len(asked.data), (merit.auc, merit.auc_error),
+                 "emulated" if teaching.frozen else "simulated")
 
 
 def as_run(teaching: Teaching, member: Seen) -> Run:
@@ -52,14 +52,6 @@ def as_run(teaching: Teaching, member: Seen) -> Run:
     preparation = Preparation(fitted, asked.names, dict.fromkeys(asked.names, "float64"), units, {})
     return Run(config, member.parameters_of.eval(), preparation.float(), Context(), None, 1.0,
                part=np.zeros(0, np.uint8))
-
-
-def imagine(asked: Question, vectors: Tensor, sight: Sight, seed: int) -> tuple[Tensor, str]:
-    """Images of encoded parameters, simulated where there is a simulator, else emulated."""
-    if asked.simulator is not None:
-        return asked.simulate(asked.physical(vectors), derive(seed, "tune/compare/images")), "simulated"
-    noise = torch.randn(len(vectors), sight.emulator.noise, generator=torch_stream(seed, "tune/compare/noise"))
-    return in_parts(sight.emulator.sample, noise, vectors), "emulated"
 
 
 def compared(sight: Sight, data: Tensor, made: Tensor, seed: int) -> Merit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,22 @@ from calque.errors import ConfigError, DataError
 from calque.fitting.emulation import Emulation
 from calque.fitting.fit import build_objective
 from calque.kinds import KINDS
-from calque.models import Generator, Regressor
+from calque.models import DenseGenerator, Generator, Regressor
 from calque.run import build_generator
 from calque.seeds import derive, numpy_stream, torch_stream
-from calque.table import Layout
+from calque.table import Array, Layout
 from calque.tuning.question import Question
-from calque.tuning.sight import Seen, Sight, corrected, look_at
+from calque.tuning.sight import Seen, Sight, corrected, in_parts, look_at
 from calque.tuning.stages import Stages, settings
 
 SOFT = {"beta2": 0.99, "schedule": "cosine"}
 FIT = {"kind": "r3gan", "steps": 1500, "batch": 256, "average": 0.998, "optimiser": {"schedule": "cosine"}}
 SUMMARY = {"kind": "emulator", "steps": 3000, "batch": 128, "average": 0.998, "optimiser": {"rate": 2e-3, **SOFT}}
 REFINE = {"kind": "emulator", "steps": 1500, "batch": 128, "average": 0.998, "optimiser": {"rate": 1e-3, **SOFT}}
-HELD = 4  # one of so many simulations near the data corrects, the others teach
+SHORT = {"kind": "emulator", "steps": 3000, "batch": 256, "average": 0.998, "optimiser": {"rate": 3e-3, **SOFT}}
+NARROW: dict[str, Any] = {"latent": 0, "layers": 2, "base": 128, "shape": "flat", "norm": "none", "dropout": 0.0,
+                          "activation": "silu", "skip": True}
+HELD = 4  # one of so many images near the data corrects, the others teach
 KNOWN = 0.25  # share of a batch that comes from all of the parameters' space
 
 
@@ -48,7 +51,7 @@ class Teaching:
             torch.manual_seed(derive(self.stages.seed, "tune/initial summary"))
             network = Regressor(Layout.flat(asked.names), asked.data.shape[1], shape=shape)
         summary = self.summarise("summary", network, merge(SUMMARY, self.config.summary))
-        return look_at(asked.run.generator.requires_grad_(False), summary, asked.data)
+        return self.shortcut("shortcut", look_at(asked.run.generator.requires_grad_(False), summary, asked.data))
 
     def summarise(self, name: str, network: Generator, wanted: dict[str, Any]) -> Generator:
         """Teach a network the parameters of images."""
@@ -81,47 +84,77 @@ class Teaching:
         assert isinstance(trained, Seen)
         return trained
 
-    def refined(self, number: int, sight: Sight, tuner: Seen) -> Sight:
-        """Simulate where the data seem to lie; the summary and the emulator learn it, what is left is corrected."""
-        parameters, images = self.simulate(number, tuner)
+    def nearer(self, number: int, sight: Sight, tuner: Seen) -> Sight:
+        """Look closer where the data seem to lie: images there teach the networks, and others correct what is left.
+
+        They are simulated and teach the emulator too, or emulated, where it is frozen.
+        """
+        parameters, images = self.imagine(number, sight, tuner)
         held = torch.arange(len(parameters)) // self.repeat % HELD == 0
         self.near.append((parameters[~held], images[~held]))
         refine = merge(REFINE, self.config.refine)
         summary = self.summarise(f"summary-{number}", movable(sight.summary), refine)
-        emulator = self.emulate(f"emulator-{number}", movable(sight.emulator), refine)
-        stream = torch_stream(self.stages.seed, "tune/correct", number)
-        noise = torch.randn(int(held.sum()), emulator.noise, generator=stream)
-        return corrected(look_at(emulator, summary, self.question.data), parameters[held], images[held], noise)
+        emulator = self.emulate(f"emulator-{number}", sight.emulator, refine)
+        closer = self.shortcut(f"shortcut-{number}", look_at(emulator, summary, self.question.data))
+        noise = self.normals(f"correct-{number}", int(held.sum()), closer.of_image)
+        return corrected(closer, parameters[held], images[held], noise)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the emulator is taken as it is."""
+        return self.config.frozen or self.question.simulator is None
 
     @property
     def repeat(self) -> int:
         """Images for each parameter vector: two where the emulator learns from pairs."""
-        return 2 if self.question.run.config.fit.objective.get("adversary") else 1
+        return 1 if self.frozen or not self.question.run.config.fit.objective.get("adversary") else 2
 
     def emulate(self, name: str, emulator: Generator, wanted: dict[str, Any]) -> Generator:
-        """Teach the emulator on, as it was taught."""
+        """The emulator taught on, as it was taught, unless it is frozen."""
+        if self.frozen:
+            return emulator
         fit = self.question.run.config.fit
         if KINDS[fit.kind].objective != "emulation":
-            raise ConfigError(f"an emulator of kind {fit.kind!r} cannot be refined; set tune.rounds = 0 to take it as "
-                              "it is, or fit one of kind 'emulator'")
+            raise ConfigError(f"an emulator of kind {fit.kind!r} cannot be taught on; set tune.frozen = true to take "
+                              "it as it is, or fit one of kind 'emulator'")
         parameters, images, weights = self.sample()
-        objective = Emulation(emulator, **checked("fit.objective", Emulation, fit.objective))
+        objective = Emulation(movable(emulator), **checked("fit.objective", Emulation, fit.objective))
         return self.stages.train(name, objective, images, parameters, weights, wanted)
 
-    def simulate(self, number: int, tuner: Seen) -> tuple[Tensor, Tensor]:
-        """Encoded parameters that the tuner draws, and their simulated images."""
-        stream = torch_stream(self.stages.seed, "tune/simulate", number)
+    def shortcut(self, name: str, sight: Sight) -> Sight:
+        """The same sight by way of a small network, unless images are wanted at every step."""
+        wanted = merge(SHORT, self.config.shortcut)
+        if not wanted["steps"]:
+            return sight
+        parameters, _, weights = self.sample()
+        looks = in_parts(sight.emulated, parameters, self.normals(name, len(parameters), sight.of_image))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.stages.seed, f"tune/initial {name}"))
+            network = DenseGenerator(Layout.flat(self.question.names), parameters.shape[1], **NARROW)
+        return replace(sight, shortcut=self.stages.train(name, Emulation(network), looks, parameters, weights, wanted))
+
+    def imagine(self, number: int, sight: Sight, tuner: Seen) -> tuple[Tensor, Tensor]:
+        """Encoded parameters that a tuner draws, and images of them."""
         wanted = self.config.simulations // self.repeat
         with torch.no_grad():
-            chosen = tuner.chosen(torch.randn(2 * wanted, tuner.noise, generator=stream))
+            chosen = tuner.chosen(self.normals(f"imagine-{number}", 2 * wanted, tuner.noise))
         vectors = self.question.physical(chosen)[:wanted].repeat(self.repeat, axis=0)
         if len(vectors) < wanted / 2:
             raise DataError(f"the simulator can draw only {len(vectors)} of {2 * wanted} parameter vectors that seem "
                             "to make the data; its rule leaves the others out")
-        folder = self.stages.folder
-        cache = None if folder is None else folder / f"simulations-{number}.h5"
-        images = self.question.simulate(vectors, derive(self.stages.seed, "tune/images", number), cache)
-        return self.question.encode(vectors), images
+        return self.question.encode(vectors), self.pictures(f"simulations-{number}", sight, vectors)
+
+    def pictures(self, name: str, sight: Sight, vectors: Array) -> Tensor:
+        """Images (N, D) of physical parameters (N, P), simulated and kept, or emulated."""
+        if self.frozen:
+            noise = self.normals(name, len(vectors), sight.emulator.noise)
+            return in_parts(sight.emulator.sample, noise, self.question.encode(vectors))
+        cache = None if self.stages.folder is None else self.stages.folder / f"{name}.h5"
+        return self.question.simulate(vectors, derive(self.stages.seed, f"tune/{name}"), cache)
+
+    def normals(self, name: str, rows: int, width: int) -> Tensor:
+        """Standard normals of a purpose (rows, width)."""
+        return torch.randn(rows, width, generator=torch_stream(self.stages.seed, f"tune/{name}"))
 
     def resampled(self, number: int) -> Tensor:
         """How often each row of the data counts for one member (N,): drawn with replacement."""

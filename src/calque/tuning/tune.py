@@ -50,8 +50,9 @@ def tune(
     `run` is the emulator, `data` a table or file with its image column (Alonso-Monsalve & Whitehead 2018,
     arXiv:1812.00879, stage 2). A generator of parameters plays against a critic; between them stand the emulator and
     a network that sums an image up. In each of `rounds` both learn from `simulations` made where the data seem to lie,
-    and what the emulator still lacks there is corrected; that takes the run's [simulate], or a `simulator`. Then
-    `members`, each with its own seed and its own resampling of the data, are trained: their spread is the error.
+    and what they still lack there is corrected; that takes the run's [simulate], or a `simulator`. Without one, or
+    `frozen`, the emulator stays as it is. Then `members`, each with its own seed and its own resampling of the data,
+    are trained: their spread is the error.
     `settings` are those of the TOML's [tune] table. With `out` the answer is kept in a folder, and `resume` goes on
     with one that was interrupted. `known` are the emulator's simulations, where its inputs moved. Raises ConfigError,
     DataError, FileError, StoppedError.
@@ -59,9 +60,6 @@ def tune(
     run = run if isinstance(run, Run) else load_run(Path(run))
     config = build_config({"tune": merge(run.config.tune.model_dump(), settings)}, "calque.tune").tune
     opened = simulator or (open_simulator(run.config.simulate) if run.config.simulate else None)
-    if config.rounds and opened is None:
-        raise ConfigError(f"tune.rounds = {config.rounds} ask a simulator, and {run.folder or 'the run'} has none; "
-                          "name it in [simulate], or set tune.rounds = 0 to take the emulator as it is")
     images = data if isinstance(data, Table) else read(data, columns=list(run.preparation.columns))
     question = pose(run, images, known or (run.data or reread(run)).table, opened)
     folder = Path(out) if out is not None else None
@@ -80,7 +78,7 @@ def find(teaching: Teaching) -> Tuned:
     sight = teaching.first_sight()
     evenly = torch.ones(len(teaching.question.data))
     for number in range(teaching.config.rounds):
-        sight = teaching.refined(number, sight, teaching.tuner(f"tuner-{number}", sight, evenly))
+        sight = teaching.nearer(number, sight, teaching.tuner(f"tuner-{number}", sight, evenly))
     members = [teaching.tuner(f"member-{number}", sight, teaching.resampled(number))
                for number in range(teaching.config.members)]
     return answer(teaching, sight, members)
