@@ -73,7 +73,7 @@ class Lines(Shape):
 class Circles(Shape):
     """b · max(0, 1 − |ρ − r|) around (x0, y0), with normal noise of width n on every pixel, 28 × 28."""
 
-    space: ClassVar = {"x0": (8, 20), "y0": (8, 20), "r": (3, 12), "n": (0, 0.3), "b": (0.5, 1.3)}
+    space: ClassVar = {"x0": (0, 27), "y0": (0, 27), "r": (3, 12), "n": (0, 0.4), "b": (0.5, 1.3)}
     truth: ClassVar = {"x0": (18, 0.8), "y0": (18, 0.8), "r": (8, 0.5), "n": (0.15, 0.05), "b": (0.9, 0.05)}
 
     def inside(self, parameters: Array) -> NDArray[np.bool_]:
