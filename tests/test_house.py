@@ -177,12 +177,15 @@ def test_recipes_load_and_are_complete(name: str, tmp_path: Path) -> None:
 def test_recipes_build_what_they_name() -> None:
     """Misspelt settings of a model or an objective only show when they are built."""
     from calque.fitting.fit import build_objective
+    from calque.kinds import KINDS
     from calque.table import Layout
 
     for name, path in shipped().items():
         config = load_config(path)
         for part in [config.category(category) for category in config.categories] or [config]:
-            generator = run.build_generator(part, Layout.flat(["a", "b", "c"]), 2)
+            image = KINDS[part.fit.kind].image
+            layout = Layout(("image",), ((28, 28),)) if image else Layout.flat(["a", "b", "c"])
+            generator = run.build_generator(part, layout, 2)
             assert build_objective(part, generator).turns, name
 
 
