@@ -265,6 +265,20 @@ def test_the_split_has_the_asked_shares_and_follows_the_seed() -> None:
     assert (split(3000, 0) != split(3000, 1)).any()
 
 
+def test_rows_of_the_same_parameters_stay_together() -> None:
+    stream = np.random.default_rng(0)
+    a, b = stream.normal(size=(2, 500)).repeat(3, axis=1)[:, stream.permutation(1500)]
+    table = Table.of({"a": a, "b": b, "x": stream.normal(size=1500)})
+    data = prepare(table, context=["a", "b"], together=["a", "b"], judging=0.4, validation=0.2)
+    for value in np.unique(a):
+        assert len(set(data.part[a == value])) == 1
+    assert np.bincount(data.part).tolist() == [720, 180, 600]
+    alone = prepare(table, together=["x"])
+    assert (np.bincount(alone.part) == np.bincount(prepare(table).part)).all()
+    with pytest.raises(DataError, match="no column 'c'"):
+        prepare(table, together=["c"])
+
+
 def test_a_context_is_one_hot_for_categories_and_scaled_for_numbers() -> None:
     data = prepare(muons(), context=["id", "pz"])
     encoded = data.context.encode(data.rows(JUDGE))

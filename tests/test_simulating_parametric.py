@@ -258,7 +258,7 @@ def test_a_configuration_simulates_once(mine: Path) -> None:
     toml.write_text(TOML.format(out=mine / "run"))
     config = simulated(load_config(toml), quiet=True, say=said.append)
     assert config.read.files == str(mine / "run" / SIMULATIONS)
-    assert config.prepare.context == ["rate", "events"]
+    assert config.prepare.context == config.prepare.together == ["rate", "events"]
     table = read(config.read.files)
     np.testing.assert_array_equal(table["rate"][::2], table["rate"][1::2])
     assert len(np.unique(table["rate"])) == 40

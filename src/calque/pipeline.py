@@ -36,14 +36,16 @@ def load_data(config: Config) -> Data:
     """Read the inputs, split them, fit the steps."""
     wanted = config.prepare
     columns = {} if wanted.steps is not None else wanted.columns
-    return prepare(read_inputs(config.read), steps=wanted.steps, context=wanted.context, judging=wanted.judging,
-                   validation=wanted.validation, weights=config.fit.weights, seed=config.seed, **columns)
+    return prepare(read_inputs(config.read), steps=wanted.steps, context=wanted.context, together=wanted.together,
+                   judging=wanted.judging, validation=wanted.validation, weights=config.fit.weights, seed=config.seed,
+                   **columns)
 
 
 def simulated(config: Config, quiet: bool = False, say: Say = print) -> Config:
     """The configuration whose input is a file: simulations, kept beside the run, where it names no files.
 
-    The parameters are the context unless another is asked for. What was simulated before is not simulated again.
+    The parameters are the context unless another is asked for, and images of the same ones stay together in the split.
+    What was simulated before is not simulated again.
     """
     wanted = config.simulate
     if wanted is None or config.read.files:
@@ -54,8 +56,9 @@ def simulated(config: Config, quiet: bool = False, say: Say = print) -> Config:
         new = keep(opened, sample.vectors, config.seed, path, bar)
     say(f"{path}: {sample.total} images of {opened.name}{'' if new else ', simulated before'}")
     read = config.read.model_copy(update={"files": str(path)})
-    context = config.prepare.context or list(opened.names)
-    return config.model_copy(update={"read": read, "prepare": config.prepare.model_copy(update={"context": context})})
+    names, wishes = list(opened.names), config.prepare
+    given = {"context": wishes.context or names, "together": wishes.together or (names if wanted.repeat > 1 else [])}
+    return config.model_copy(update={"read": read, "prepare": wishes.model_copy(update=given)})
 
 
 def train(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> list[Run]:

@@ -50,6 +50,7 @@ class PrepareConfig(Section):
     steps: list[str] | None = None
     columns: dict[str, str | list[str]] = Field(default_factory=dict)
     context: list[str] = Field(default_factory=list)
+    together: list[str] = Field(default_factory=list)
     judging: float = 1 / 3
     validation: float = 0.1
 

@@ -109,6 +109,17 @@ def split(rows: int, seed: int, judging: float = 1 / 3, validation: float = 0.1)
     return part
 
 
+def split_together(table: Table, names: Sequence[str], seed: int, judging: float, validation: float
+                   ) -> NDArray[np.uint8]:
+    """Mark rows as `split` does, those that are equal in these columns alike; the shares are those of such groups."""
+    if not names:
+        return split(len(table), seed, judging, validation)
+    table.require(names)
+    _, groups = np.unique(np.stack([table[name] for name in names], axis=1), axis=0, return_inverse=True)
+    groups = groups.reshape(-1)
+    return split(int(groups.max()) + 1, seed, judging, validation)[groups]
+
+
 def default_steps(table: Table, context: Sequence[str], choice: Mapping[str, str | Sequence[str]]) -> list[str]:
     """Named columns take their own steps; whole numbers are discrete; all else is scaled at the end."""
     table.require(choice)
@@ -126,6 +137,7 @@ def prepare(
     *,
     steps: Sequence[str] | None = None,
     context: Sequence[str] = (),
+    together: Sequence[str] = (),
     judging: float = 1 / 3,
     validation: float = 0.1,
     weights: WeightMode = "draw",
@@ -135,14 +147,15 @@ def prepare(
     """Split a table and fit its preparation on the training rows.
 
     Either `steps`, an ordered list such as "polar px py -> pt phi", or a step (or several) for single columns:
-    `prepare(table, px="arcsinh", pz=["log", "quantile"])`. Raises ConfigError and DataError.
+    `prepare(table, px="arcsinh", pz=["log", "quantile"])`. Rows that are equal in the columns `together`, such as
+    images of the same parameters, are all for training, or all for judging. Raises ConfigError and DataError.
     """
     if weights not in ("draw", "column", "none"):
         raise ConfigError(unknown("weights", weights, ["draw", "column", "none"]))
     if steps is not None and columns:
         raise ConfigError(f"give either steps or single columns, not both: {', '.join(columns)}")
     table.require(context)
-    part = split(len(table), seed, judging, validation)
+    part = split_together(table, together, seed, judging, validation)
     rows = np.flatnonzero(part == TRAIN)
     if len(rows) < 2:
         raise DataError(f"{table.source} has {len(table)} rows, of which {len(rows)} train; it needs more")
