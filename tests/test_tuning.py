@@ -226,7 +226,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["simulate", "pulse", "-n", "150", "--parameters", "truth", "-o", "data.h5", "--quiet"]) == 0
     assert main(["tune", "run", "data.h5", "-o", "tuned", "--quiet", *brief]) == 0
     told = capsys.readouterr().out
-    assert all(name in told for name in ("parameter", "t0", "AUC"))
+    assert all(name in told for name in ("parameter", "t0", "AUC", "truth in the file: compared, not used"))
     assert main(["tune", "run", "data.h5", "-o", "tuned", "--set", "fit.steps=3"]) == 2
     assert "only settings of [tune]" in capsys.readouterr().err
     assert main(["produce", "tuned", "-n", "50", "-o", "draws.npz", "--exact", "--quiet"]) == 0

@@ -15,7 +15,7 @@ from calque.preparing import Context, Preparation
 from calque.preparing.preparation import parse_step
 from calque.run import Run
 from calque.seeds import derive, torch_stream
-from calque.table import Table
+from calque.table import Array, Table
 from calque.tuning.sight import Seen, Sight
 from calque.tuning.teaching import FIT, Teaching
 from calque.tuning.tuned import DRAWS, Tuned
@@ -24,19 +24,29 @@ COMPARED = 5_000  # images that are compared with as many of the data
 COMPONENTS = 16  # of the images, beside their summaries, that the comparison sees
 
 
-def answer(teaching: Teaching, sight: Sight, members: Sequence[Seen]) -> Tuned:
-    """Draw from the members and compare what they draw with the data."""
+def answer(teaching: Teaching, sight: Sight, members: Sequence[Seen], truth: Table | None = None) -> Tuned:
+    """Draw from the members and compare what they draw with the data, and one half of the data with the other."""
     asked, seed = teaching.question, teaching.stages.seed
     runs = [as_run(teaching, member) for member in members]
     draws = tuple(run.sample(DRAWS, seed=derive(seed, "tune/draws", number)) for number, run in enumerate(runs))
+    rows, _, images = imagined(teaching, sight, draws)
+    merit = compared(sight, asked.data[rows], images, seed)
+    half = asked.data[torch.randperm(len(asked.data), generator=torch_stream(seed, "tune/halves"))]
+    floor = compared(sight, half[::2][:COMPARED], half[1::2][:COMPARED], seed)
+    return Tuned(asked.names, draws, runs, len(asked.data), (merit.auc, merit.auc_error),
+                 "emulated" if teaching.frozen else "simulated", (floor.auc, floor.auc_error), truth)
+
+
+def imagined(teaching: Teaching, sight: Sight, draws: Sequence[Table]) -> tuple[Tensor, Array, Tensor]:
+    """Rows (N,) of the data, as many parameters (N, P) drawn from all members alike, and their images (N, D)."""
+    asked, seed = teaching.question, teaching.stages.seed
     vectors = asked.encode(np.concatenate([np.stack([t[name] for name in asked.names], 1)[:COMPARED] for t in draws]))
     stream = torch_stream(seed, "tune/compare")
     vectors = vectors[torch.randperm(len(vectors), generator=stream)]
     rows = torch.randperm(len(asked.data), generator=stream)[:COMPARED]
-    images = teaching.pictures("compare", sight, asked.physical(vectors[: len(rows)]))
-    merit = compared(sight, asked.data[rows[: len(images)]], images, seed)
-    return Tuned(asked.names, draws, runs, len(asked.data), (merit.auc, merit.auc_error),
-                 "emulated" if teaching.frozen else "simulated")
+    able = asked.physical(vectors[: len(rows)])
+    images = teaching.pictures("compare", sight, able)
+    return rows[: len(images)], able, images
 
 
 def as_run(teaching: Teaching, member: Seen) -> Run:

@@ -18,7 +18,6 @@ from calque.fitting.fit import stopping
 from calque.fitting.teacher import credentials
 from calque.folder import CONFIG
 from calque.judging.verdict import reread
-from calque.reading import read
 from calque.run import Run, load_run
 from calque.simulating.opening import open_simulator
 from calque.simulating.parametric import Parametric
@@ -28,6 +27,7 @@ from calque.tuning.answer import answer
 from calque.tuning.question import pose
 from calque.tuning.stages import Stages
 from calque.tuning.teaching import Teaching
+from calque.tuning.truth import with_truth
 from calque.tuning.tuned import Tuned
 
 STAGES, SETTINGS = "stages", "tune.json"
@@ -54,34 +54,35 @@ def tune(
     `frozen`, the emulator stays as it is. Then `members`, each with its own seed and its own resampling of the data,
     are trained: their spread is the error.
     `settings` are those of the TOML's [tune] table. With `out` the answer is kept in a folder, and `resume` goes on
-    with one that was interrupted. `known` are the emulator's simulations, where its inputs moved. Raises ConfigError,
+    with one that was interrupted. `known` are the emulator's simulations, where its inputs moved. Columns of the data
+    that are named like the parameters are the truth: compared with the answer, not used for it. Raises ConfigError,
     DataError, FileError, StoppedError.
     """
     run = run if isinstance(run, Run) else load_run(Path(run))
     config = build_config({"tune": merge(run.config.tune.model_dump(), settings)}, "calque.tune").tune
     opened = simulator or (open_simulator(run.config.simulate) if run.config.simulate else None)
-    images = data if isinstance(data, Table) else read(data, columns=list(run.preparation.columns))
+    images, truth = with_truth(data, run.preparation.columns, run.context.names)
     question = pose(run, images, known or (run.data or reread(run)).table, opened)
     folder = Path(out) if out is not None else None
     if folder is not None:
         claim(folder, run, config, images, seed, resume)
     with threads(1), torch.random.fork_rng(devices=[]), stopping() as stop:
         stages = Stages(folder / STAGES if folder else None, seed, quiet, stop)
-        tuned = find(Teaching(question, config, stages))
+        tuned = find(Teaching(question, config, stages), truth)
     if folder is not None:
         tuned.save(folder)
     return tuned
 
 
-def find(teaching: Teaching) -> Tuned:
-    """All the trainings, and what they say."""
+def find(teaching: Teaching, truth: Table | None = None) -> Tuned:
+    """All the trainings, and what they say; nothing but a comparison at the end sees the truth."""
     sight = teaching.first_sight()
     evenly = torch.ones(len(teaching.question.data))
     for number in range(teaching.config.rounds):
         sight = teaching.nearer(number, sight, teaching.tuner(f"tuner-{number}", sight, evenly))
     members = [teaching.tuner(f"member-{number}", sight, teaching.resampled(number))
                for number in range(teaching.config.members)]
-    return answer(teaching, sight, members)
+    return answer(teaching, sight, members, truth)
 
 
 def claim(folder: Path, run: Run, config: TuneConfig, images: Table, seed: int, resume: bool) -> None:

@@ -17,6 +17,7 @@ from calque.mixture import Mixture, load
 from calque.producing import produce
 from calque.run import Run
 from calque.table import Array, Table
+from calque.tuning.truth import Against, against, in_json, in_words
 
 ANSWER, DRAWN = "tuned.json", "parameters.h5"
 DRAWS = 20_000  # parameter vectors of each member
@@ -30,7 +31,8 @@ class Tuned:
 
     `auc` (with DeLong's error) tells a classifier's success between images of the parameters found, `origin`
     (simulated or emulated), and the data: 0.5 where they are alike. Errors of means, widths and correlations are the
-    spread of the members, each of which saw another resampling of the `rows` of the data.
+    spread of the members, each of which saw another resampling of the `rows` of the data. `floor` is the same AUC
+    between two halves of the data. `truth`, where it is known, holds the parameters of the data; nothing learnt them.
     """
 
     names: tuple[str, ...]
@@ -39,6 +41,8 @@ class Tuned:
     rows: int
     auc: Estimate
     origin: str
+    floor: Estimate | None = None
+    truth: Table | None = None
 
     def sample(self, n: int, seed: int = 0) -> Table:
         """Draw n parameter vectors, from all members alike."""
@@ -69,12 +73,18 @@ class Tuned:
         return {name: (float(value), float(error))
                 for name, value, error in zip(self.names, values, errors, strict=True)}
 
+    @property
+    def against(self) -> list[Against]:
+        """Each parameter beside its truth, where that is known."""
+        return [] if self.truth is None else against(self.truth, self.means, self.widths)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON."""
         values, errors = self.correlations
         return {"parameters": list(self.names), "means": self.means, "widths": self.widths,
                 "correlations": values.tolist(), "correlation_errors": errors.tolist(), "rows": self.rows,
-                "members": len(self.runs), "auc": self.auc, "images": self.origin}
+                "members": len(self.runs), "auc": self.auc, "floor": self.floor, "images": self.origin,
+                **({} if self.truth is None else {"truth": in_json(self.truth, self.against)})}
 
     def __str__(self) -> str:
         long = max(9, *(len(name) for name in self.names))
@@ -85,12 +95,14 @@ class Tuned:
                               for value, error in zip(values[row, :row], errors[row, :row], strict=True))
             mean, width = (f"{value:.4g} ± {error:.2g}" for value, error in (self.means[name], self.widths[name]))
             lines.append(f"{name:{long}}  {mean:>20}  {width:>20}  {pairs}".rstrip())
-        return "\n".join([*lines, self.verdict()])
+        return "\n".join([*lines, *(in_words(self.against) if self.against else ()), self.verdict()])
 
     def verdict(self) -> str:
         """Whether these parameters make such data."""
         value, error = self.auc
         told = f"{self.origin} images of these parameters against the data: AUC {value:.3f} ± {error:.3f}"
+        if self.floor is not None:
+            told += f" (half of the data against the other: {self.floor[0]:.3f} ± {self.floor[1]:.3f})"
         if value - 2 * error <= UNLIKE:
             return told
         return (f"{told}; no parameters in this space make such data, or not with this emulator: the answer is the "
