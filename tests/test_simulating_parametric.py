@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from shared import REPOSITORY
 
 from calque.cli import main
 from calque.config import SimulateConfig, load_config, to_toml
@@ -287,12 +288,22 @@ def test_the_command_simulates_what_a_name_or_a_file_says(mine: Path, monkeypatc
     np.testing.assert_array_equal(short["image"], file["image"][:14])
 
 
+def test_the_page_tells_the_spaces_of_shipped_simulators() -> None:
+    page = (REPOSITORY / "docs" / "emulating.md").read_text()
+    for name in ("lines", "circles", "pulse"):
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}`"))
+        opened = parametric(name)
+        for low, high in zip(opened.low, opened.high, strict=True):
+            assert f" {low:g} … {high:g}" in row, (name, low, high)
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["lines", "-n", "5", "--space", "m=2"], "--space takes NAME=LOW:HIGH"),
     (["lines", "-n", "5", "--setting", "hart=true"], "no setting 'hart' of the simulator 'lines'; nearest: hard"),
     (["mydecay:decay", "-n", "5"], "needs its space"),
     (["mydecay:decay", "-n", "5", "--space", "rate=1:2", "--parameters", "truth"], "knows no true sample"),
     (["plain.toml"], "plain.toml has no section [simulate]"),
+    (["nowhere.toml"], "no file or recipe 'nowhere.toml'"),
 ])
 def test_the_command_refuses(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
                              arguments: list[str], message: str) -> None:

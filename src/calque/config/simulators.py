@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from calque.config.config import load_config, parse_setting
 from calque.errors import ConfigError
+from calque.recipes import find_recipe
 
 
 def named_simulator(
@@ -30,8 +30,8 @@ def named_simulator(
 
 
 def of_file(path: str) -> tuple[str, dict[str, Any]]:
-    """What a TOML file's [simulate] says, its seed too."""
-    config = load_config(Path(path))
+    """What the [simulate] of a TOML file, or of a shipped recipe, says; its seed too."""
+    config = load_config(find_recipe(path))
     if config.simulate is None:
         raise ConfigError(f"{path} has no section [simulate]; it names a simulator and its space")
     wanted = config.simulate.model_dump()
