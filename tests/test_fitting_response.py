@@ -190,6 +190,11 @@ def test_a_wrong_setting_is_one_clear_line(make: Any, message: str) -> None:
         make()
 
 
+def test_a_context_alone_is_nothing_to_learn() -> None:
+    with pytest.raises(ConfigError, match=r"every column of a table in memory is a context \(x\): nothing is left"):
+        prepare(sampled(100).select(["x"]), steps=[], context=["x"], seed=0)
+
+
 def test_a_light_map_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Simulated, learnt, and produced on a grid of voxels as a photon library."""
     sample, out = tmp_path / "light.h5", tmp_path / "run"

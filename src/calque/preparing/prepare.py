@@ -160,6 +160,9 @@ def prepare(
     if len(rows) < 2:
         raise DataError(f"{table.source} has {len(table)} rows, of which {len(rows)} train; it needs more")
     learnt = [name for name in (table.names if weights == "column" else table.features) if name not in context]
+    if not learnt:
+        raise ConfigError(f"every column of {table.source} is a context ({', '.join(context)}): nothing is left to "
+                          "learn")
     check_context(table, context)
     looked = looked_at(table.select([*learnt, *context]), rows, seed)
     shares = training_weights(table, rows, weights)
