@@ -37,7 +37,8 @@ def test_truth_is_compared_and_not_used(crude: Run) -> None:
     assert "truth" not in blind.to_dict()
     for other in (told, misled):
         assert {key: value for key, value in other.to_dict().items() if key != "truth"} == blind.to_dict()
-        assert all(np.array_equal(one["place"], two["place"]) for one, two in zip(blind.draws, other.draws, strict=True))
+        places = zip(blind.draws, other.draws, strict=True)
+        assert all(np.array_equal(one["place"], two["place"]) for one, two in places)
     assert str(told).splitlines()[:3] == str(blind).splitlines()[:3]
     assert TOLD in str(told)
     assert TOLD not in str(blind)
