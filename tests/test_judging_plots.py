@@ -89,6 +89,16 @@ def test_negative_weights_are_drawn(tmp_path: Path) -> None:
     check(save_plots(None, real, real, [], tmp_path))
 
 
+@pytest.mark.parametrize("most", [50, 200, 350, 7919])
+def test_bins_of_whole_numbers_hold_as_many_values_each(most: int) -> None:
+    column = np.random.default_rng(0).permutation(np.arange(most).repeat(9)).astype(float)
+    made = Binning.of(column, np.ones(len(column))).fill(column, np.ones(len(column)))
+    filled = made.values()[:-1]
+    assert len(filled) <= 120
+    np.testing.assert_allclose(filled, filled[0])
+    assert made.values(flow=True)[[0, -1]].sum() < 0.003
+
+
 def test_bins_hold_every_value_or_say_what_lies_outside() -> None:
     integers = np.random.default_rng(0).poisson(60, 5000).astype(float)
     binning = Binning.of(integers, np.ones(5000))

@@ -47,6 +47,9 @@ class Binning:
         high = distinct[-1] if distinct[-1] - high < 0.1 * span else high
         if lattice and high - low < 2 * bins:
             return cls(np.arange(low - 0.5, high + 1), np.arange(low, high + 1))
+        if lattice:  # as many values in every bin, or bins alternate
+            step = math.ceil((high - low) / bins)
+            return cls(np.arange(low - 0.5, high + step, step))
         high = np.nextafter(high, np.inf) if high > low else low + 1
         return cls(np.linspace(low, high, bins + 1))
 
