@@ -1,0 +1,74 @@
+"""Whether a tuner's errors are right: pulls of means and widths over many pseudo-data sets of lines.
+
+    python benchmarks/coverage.py RUN --sample SIMULATIONS --sets 30 --out runs/coverage
+
+RUN is an emulator of lines, SIMULATIONS the file it learnt from (benchmarks/tuning.py leaves both). Every set has its
+own true images, its own seeds and a tuning of its own; the truth is the law that the parameters were drawn from. Prints
+the mean and the width of the pulls, which are 0 and 1 where errors are right, and the share within one and two errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import calque
+from calque.run import load_run
+from calque.simulating.opening import parametric
+from calque.simulating.shapes import Lines
+from calque.table import Array, Table
+from calque.tuning import Tuned, tune
+
+BRIEF = {"members": 5, "rounds": 1, "simulations": 4000, "fit": {"steps": 1000}, "refine": {"steps": 400}}
+
+
+def pulls_of(found: Tuned, truth: Array) -> list[float]:
+    """(value − truth) / error of all means and widths; truth (2, P)."""
+    pairs = [*zip(found.means.values(), truth[0], strict=True), *zip(found.widths.values(), truth[1], strict=True)]
+    return [(value - true) / error for (value, error), true in pairs]
+
+
+def describe(pulls: Array) -> str:
+    """Mean, width and coverage of pulls, with their errors."""
+    n = len(pulls)
+    inside = [(np.abs(pulls) < limit).mean() for limit in (1, 2)]
+    return (f"mean {pulls.mean():+.2f} ± {pulls.std() / np.sqrt(n):.2f}, width {pulls.std():.2f} ± "
+            f"{pulls.std() / np.sqrt(2 * n):.2f}, within one error {inside[0]:.0%}, within two {inside[1]:.0%}")
+
+
+def main() -> None:
+    """Tune every set; what was tuned before is read."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--sample", type=Path, required=True, help="what the emulator learnt from")
+    parser.add_argument("--sets", type=int, default=30)
+    parser.add_argument("--images", type=int, default=2000, help="in each set")
+    parser.add_argument("--out", type=Path, default=Path("runs/coverage"))
+    parser.add_argument("--tune", type=json.loads, default=BRIEF, help="settings of [tune], as JSON")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    run, simulator = load_run(given.run), parametric("lines")
+    known = calque.read(given.sample)
+    rows = []
+    for number in range(given.sets):
+        vectors = simulator.choose(given.images, 5000 + number, "truth")
+        data = Table.of({"image": simulator.unbounded().images(vectors, 5000 + number)})
+        begun, folder = time.monotonic(), given.out / f"set-{number}"
+        found = tune(run, data, simulator=simulator, known=known, seed=number, quiet=True, out=folder,
+                     resume=folder.is_dir(), **given.tune)
+        rows.append(pulls_of(found, np.array(list(Lines.truth.values())).T))
+        print(f"set {number}: {time.monotonic() - begun:.0f} s, pulls {' '.join(f'{x:+.1f}' for x in rows[-1])}",
+              flush=True)
+    pulls, names = np.array(rows), simulator.names
+    for column, name in enumerate([*(f"mean of {name}" for name in names), *(f"width of {name}" for name in names)]):
+        print(f"{name:16} {describe(pulls[:, column])}")
+    print(f"{'all':16} {describe(pulls.ravel())}")
+
+
+if __name__ == "__main__":
+    main()
