@@ -67,7 +67,7 @@ def emulate(given: argparse.Namespace, simulator: Parametric, seed: int, folder:
     data = prepare(table, steps=[], context=list(simulator.names), validation=0.01, judging=0.01, seed=seed)
     begun = time.monotonic()
     run = calque.fit(data, given.kind, out=out, resume=out.is_dir(), steps=given.steps, batch=128, watch="latest",
-                     measures=[], quiet=True, threads=1, average=0.998, seed=seed, model=CASES[given.case]["model"])
+                     measures=[], quiet=True, threads=1, average=0.998, model=CASES[given.case]["model"])
     print(f"seed {seed}: emulator, {given.steps} steps in {time.monotonic() - begun:.0f} s", flush=True)
     return run, table
 

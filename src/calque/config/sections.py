@@ -134,7 +134,7 @@ class TuneConfig(Section):
     """
 
     members: int = Field(default=5, ge=2)
-    rounds: int = Field(default=2, ge=0)
+    rounds: int = Field(default=2, ge=1)
     simulations: int = Field(default=10_000, ge=100)
     frozen: bool = False
     fit: dict[str, Any] = Field(default_factory=dict)

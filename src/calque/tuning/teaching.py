@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,11 +49,11 @@ class Teaching:
         """The emulator as it is, and a network that learns parameters from what the emulator learnt from."""
         asked = self.question
         shape = asked.run.preparation.layout.shapes[0]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.stages.seed, "tune/initial summary"))
+        with self.initial("summary"):
             network = Regressor(Layout.flat(asked.names), asked.data.shape[1], shape=shape)
         summary = self.summarise("summary", network, merge(SUMMARY, self.config.summary))
-        return self.shortcut("shortcut", look_at(asked.run.generator.requires_grad_(False), summary, asked.data))
+        emulator = copy.deepcopy(asked.run.generator).eval().requires_grad_(False)
+        return self.shortcut("shortcut", look_at(emulator, summary, asked.data))
 
     def summarise(self, name: str, network: Generator, wanted: dict[str, Any]) -> Generator:
         """Teach a network the parameters of images."""
@@ -74,8 +76,7 @@ class Teaching:
         if KINDS[wanted.fit.kind].objective != "adversarial":
             kinds = ", ".join(kind for kind, known in KINDS.items() if known.objective == "adversarial")
             raise ConfigError(f"tune.fit.kind = {wanted.fit.kind!r} plays no game against the data; these do: {kinds}")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.stages.seed, f"tune/initial {name}"))
+        with self.initial(name):
             parameters = build_generator(wanted, Layout.flat(asked.names), 0)
             seen = Seen(parameters, sight, asked.low, asked.high)
             objective = build_objective(wanted, seen)
@@ -128,8 +129,7 @@ class Teaching:
             return sight
         parameters, _, weights = self.sample()
         looks = in_parts(sight.emulated, parameters, self.normals(name, len(parameters), sight.of_image))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.stages.seed, f"tune/initial {name}"))
+        with self.initial(name):
             network = DenseGenerator(Layout.flat(self.question.names), parameters.shape[1], **NARROW)
         return replace(sight, shortcut=self.stages.train(name, Emulation(network), looks, parameters, weights, wanted))
 
@@ -151,6 +151,13 @@ class Teaching:
             return in_parts(sight.emulator.sample, noise, self.question.encode(vectors))
         cache = None if self.stages.folder is None else self.stages.folder / f"{name}.h5"
         return self.question.simulate(vectors, derive(self.stages.seed, f"tune/{name}"), cache)
+
+    @contextmanager
+    def initial(self, name: str) -> Iterator[None]:
+        """Initial weights of a training are a function of the seed and its name."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.stages.seed, f"tune/initial {name}"))
+            yield
 
     def normals(self, name: str, rows: int, width: int) -> Tensor:
         """Standard normals of a purpose (rows, width)."""
