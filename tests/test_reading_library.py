@@ -121,6 +121,13 @@ def test_entries_out_of_place_are_refused(tmp_path: Path, column: str, value: in
         read(by_hand(tmp_path / "lib.root", found), layout=LAYOUT)
 
 
+def test_a_visibility_that_is_none_is_refused(tmp_path: Path) -> None:
+    found = entries(tmp_path)
+    found["Visibility"][5] = np.nan
+    with pytest.raises(DataError, match=r"visibilities in .* are NaN or infinite"):
+        read(by_hand(tmp_path / "lib.root", found), layout=LAYOUT)
+
+
 def test_an_entry_twice_is_refused(tmp_path: Path) -> None:
     found = {name: np.append(column, column[3]) for name, column in entries(tmp_path).items()}
     with pytest.raises(DataError, match=r"1 entries of .* had one before"):

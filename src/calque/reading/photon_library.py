@@ -183,16 +183,17 @@ def entries(path: Path, tree: str) -> Iterator[Entries]:
 def gathered(path: Path, parts: Iterator[Entries], voxels: Voxels,
              detectors: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """All visibilities (V, detectors), and which voxels (V,) have any; raises DataError for entries out of place."""
-    seen = np.full((voxels.total, detectors), np.nan, np.float32)
+    seen, count = np.full((voxels.total, detectors), np.nan, np.float32), 0
     for voxel, detector, visibility in parts:
         check(path, "voxel", voxel, voxels.total, f"{' × '.join(map(str, voxels.voxels))} voxels")
         check(path, "detector", detector, detectors, f"an image of {detectors} detectors")
-        place = voxel.astype(np.int64) * detectors + detector
-        twice = len(place) - len(np.unique(place)) + int(np.isfinite(seen.reshape(-1)[place]).sum())
-        if twice:
-            raise DataError(f"{twice} entries of {path} are of a voxel and detector that had one before")
-        seen.reshape(-1)[place] = visibility
+        if not np.isfinite(visibility).all():
+            raise DataError(f"visibilities in {path} are NaN or infinite; write the library again")
+        seen.reshape(-1)[voxel.astype(np.int64) * detectors + detector] = visibility
+        count += len(voxel)
     there = np.isfinite(seen)
+    if twice := count - int(there.sum()):
+        raise DataError(f"{twice} entries of {path} are of a voxel and detector that had one before")
     lonely = np.flatnonzero(~there.any(0))
     if len(lonely):
         warnings.warn(f"{len(lonely)} of {detectors} detectors have no entry in {path}, first {lonely[0]}: taken as "
