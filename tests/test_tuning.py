@@ -24,8 +24,9 @@ from calque.tuning.sight import corrected, look_at, regressed
 from calque.tuning.stages import Stages
 
 PIXELS = np.arange(12)
-BRIEF: dict[str, Any] = {"quiet": True, "members": 2, "rounds": 1, "simulations": 200, "fit": {"steps": 6, "batch": 64},
-                         "summary": {"steps": 6}, "refine": {"steps": 6}, "shortcut": {"steps": 6}}
+BRIEF: dict[str, Any] = {"quiet": True, "plots": False, "members": 2, "rounds": 1, "simulations": 200,
+                         "fit": {"steps": 6, "batch": 64}, "summary": {"steps": 6}, "refine": {"steps": 6},
+                         "shortcut": {"steps": 6}}
 
 
 def spots(parameters: Array, seed: int) -> Array:
@@ -220,7 +221,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     Path("pulse.toml").write_text('out = "run"\n[simulate]\nsimulator = "pulse"\nn = 400\nworkers = 0\n[fit]\n'
                                   'kind = "emulator"\nsteps = 3\nbatch = 32\n[fit.model]\ngrain = true\n')
     brief = [f"--set=tune.{name}={value}" for name, value in
-             {"members": 2, "rounds": 1, "simulations": 100, "fit.steps": 3, "summary.steps": 3,
+             {"plots": "false", "members": 2, "rounds": 1, "simulations": 100, "fit.steps": 3, "summary.steps": 3,
               "refine.steps": 3, "shortcut.steps": 3}.items()]
     assert main(["fit", "pulse.toml", "--quiet"]) == 0
     assert main(["simulate", "pulse", "-n", "150", "--parameters", "truth", "-o", "data.h5", "--quiet"]) == 0

@@ -130,7 +130,8 @@ class TuneConfig(Section):
 
     `fit` are the settings of the generator of parameters and its critic, `summary` those of the network that sums an
     image up, `refine` those of the emulator's and its later trainings. A `frozen` emulator is not taught on. With
-    shortcut.steps = 0 every step of a tuner draws images, else a small network answers for them.
+    shortcut.steps = 0 every step of a tuner draws images, else a small network answers for them. `plots` makes the
+    page.
     """
 
     members: int = Field(default=5, ge=2)
@@ -141,6 +142,7 @@ class TuneConfig(Section):
     summary: dict[str, Any] = Field(default_factory=dict)
     refine: dict[str, Any] = Field(default_factory=dict)
     shortcut: dict[str, Any] = Field(default_factory=dict)
+    plots: bool = True
 
 
 class LeaderboardConfig(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from calque.config import build as build_config
 from calque.config import merge
 from calque.judging.merit import Merit, figure_of_merit
 from calque.preparing import Context, Preparation
-from calque.preparing.preparation import parse_step
+from calque.preparing.preparation import build_step
 from calque.run import Run
 from calque.seeds import derive, torch_stream
 from calque.table import Array, Table
@@ -53,11 +54,13 @@ def as_run(teaching: Teaching, member: Seen) -> Run:
     """A generator of parameters that is saved, loaded and drawn from like any other."""
     asked = teaching.question
     low, high = (asked.decode(end[None])[0] for end in (asked.low, asked.high))
-    steps = [f"logit {name} low={a!r} high={b!r}"
-             for name, a, b in zip(asked.names, low.tolist(), high.tolist(), strict=True)]
+    settings = {name: {"low": repr(a), "high": repr(b)}
+                for name, a, b in zip(asked.names, low.tolist(), high.tolist(), strict=True)}
+    steps = [" ".join(["logit", quote(name), *(f"{key}={value}" for key, value in bounds.items())])
+             for name, bounds in settings.items()]
     config = build_config({"fit": merge(merge(FIT, {"watch": "latest"}), teaching.config.fit), "seed":
                            teaching.stages.seed, "prepare": {"steps": steps}}, "[tune]")
-    fitted = [parse_step(text, asked.names) for text in steps]
+    fitted = [build_step("logit", (name,), None, bounds) for name, bounds in settings.items()]
     units = {name: unit for name, unit in asked.run.preparation.units.items() if name in asked.names}
     preparation = Preparation(fitted, asked.names, dict.fromkeys(asked.names, "float64"), units, {})
     return Run(config, member.parameters_of.eval(), preparation.float(), Context(), None, 1.0,

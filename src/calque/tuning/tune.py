@@ -24,7 +24,9 @@ from calque.simulating.parametric import Parametric
 from calque.table import Table
 from calque.threads import threads
 from calque.tuning.answer import answer
+from calque.tuning.page import origin_of, save_page
 from calque.tuning.question import pose
+from calque.tuning.sight import Seen, Sight
 from calque.tuning.stages import Stages
 from calque.tuning.teaching import Teaching
 from calque.tuning.truth import with_truth
@@ -53,10 +55,10 @@ def tune(
     and what they still lack there is corrected; that takes the run's [simulate], or a `simulator`. Without one, or
     `frozen`, the emulator stays as it is. Then `members`, each with its own seed and its own resampling of the data,
     are trained: their spread is the error.
-    `settings` are those of the TOML's [tune] table. With `out` the answer is kept in a folder, and `resume` goes on
-    with one that was interrupted. `known` are the emulator's simulations, where its inputs moved. Columns of the data
-    that are named like the parameters are the truth: compared with the answer, not used for it. Raises ConfigError,
-    DataError, FileError, StoppedError.
+    `settings` are those of the TOML's [tune] table. With `out` the answer is kept in a folder, with a page to look at,
+    and `resume` goes on with one that was interrupted. `known` are the emulator's simulations, where its inputs moved.
+    Columns of the data that are named like the parameters are the truth: compared with the answer, not used for it.
+    Raises ConfigError, DataError, FileError, StoppedError.
     """
     run = run if isinstance(run, Run) else load_run(Path(run))
     config = build_config({"tune": merge(run.config.tune.model_dump(), settings)}, "calque.tune").tune
@@ -68,21 +70,25 @@ def tune(
         claim(folder, run, config, images, seed, resume)
     with threads(1), torch.random.fork_rng(devices=[]), stopping() as stop:
         stages = Stages(folder / STAGES if folder else None, seed, quiet, stop)
-        tuned = find(Teaching(question, config, stages), truth)
+        teaching = Teaching(question, config, stages)
+        sight, members = learn(teaching)
+        tuned = answer(teaching, sight, members, truth)
+        if folder is not None and config.plots:
+            source = str(data) if not isinstance(data, Table) else data.source
+            save_page(folder, tuned, teaching, sight, origin_of(teaching, tuned, source, hash_of(images)))
     if folder is not None:
         tuned.save(folder)
     return tuned
 
 
-def find(teaching: Teaching, truth: Table | None = None) -> Tuned:
-    """All the trainings, and what they say; nothing but a comparison at the end sees the truth."""
+def learn(teaching: Teaching) -> tuple[Sight, list[Seen]]:
+    """All the trainings: how parameters look in the end, and those that draw them."""
     sight = teaching.first_sight()
     evenly = torch.ones(len(teaching.question.data))
     for number in range(teaching.config.rounds):
         sight = teaching.nearer(number, sight, teaching.tuner(f"tuner-{number}", sight, evenly))
-    members = [teaching.tuner(f"member-{number}", sight, teaching.resampled(number))
-               for number in range(teaching.config.members)]
-    return answer(teaching, sight, members, truth)
+    return sight, [teaching.tuner(f"member-{number}", sight, teaching.resampled(number))
+                   for number in range(teaching.config.members)]
 
 
 def claim(folder: Path, run: Run, config: TuneConfig, images: Table, seed: int, resume: bool) -> None:
@@ -90,7 +96,7 @@ def claim(folder: Path, run: Run, config: TuneConfig, images: Table, seed: int, 
     check_folder(folder)
     if (folder / CONFIG).is_file() and not (folder / SETTINGS).is_file():
         raise FileError(f"{folder} holds a run; choose another folder with --out")
-    wanted = {"tune": config.model_dump(), "seed": seed, "emulator": credentials(run)["weights"],
+    wanted = {"tune": config.model_dump(exclude={"plots"}), "seed": seed, "emulator": credentials(run)["weights"],
               "images": hash_of(images)}
     if (folder / SETTINGS).is_file():
         if not resume:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from calque.judging.drawing import overlays, pairs
 from calque.judging.drawing.binning import Binning
-from calque.judging.drawing.paper import FAKE, FIELD, QUIET, REAL, entitle, figure, label_axis, safe_label
+from calque.judging.drawing.paper import FAKE, FIELD, QUIET, REAL, WORDS, entitle, figure, label_axis, safe_label
 from calque.judging.drawing.paper import label_plainly as plainly
 from calque.judging.drawing.plot import Data, Numbers, Plot, number
 from calque.table import Array, Table
@@ -24,11 +24,13 @@ BLOCK = 4096  # events that are summed at once
 NAMED = 4  # numbers that tell events apart
 
 
-def image_plots(real: Table, fake: Table, name: str, file: str) -> Iterator[Plot]:
+def image_plots(
+    real: Table, fake: Table, name: str, file: str, words: tuple[str, str] = WORDS
+) -> Iterator[Plot]:
     """Draw the column `name` of both samples: `mean_FILE`, `events_FILE` and `pixels_FILE`."""
-    yield mean(real, fake, name, file)
-    yield events(real, fake, name, file)
-    yield pixels(real, fake, name, file)
+    yield mean(real, fake, name, file, words)
+    yield events(real, fake, name, file, words)
+    yield pixels(real, fake, name, file, words)
 
 
 def flat(column: Array) -> Array:
@@ -36,17 +38,18 @@ def flat(column: Array) -> Array:
     return column if column.ndim == 2 else column.reshape(len(column), -1, column.shape[-1])
 
 
-def mean(real: Table, fake: Table, name: str, file: str) -> Plot:
+def mean(real: Table, fake: Table, name: str, file: str, words: tuple[str, str] = WORDS) -> Plot:
     """Mean of both samples and their difference over its error."""
     known, drawn = (weighted_mean(flat(table[name]), table.weights) for table in (real, fake))
     if known[0].ndim == 1:
-        made, alt, data = mean_lines(known, drawn, real.label(name))
+        made, alt, data = mean_lines(known, drawn, real.label(name), words)
     else:
         labels, ours, theirs = ("column", "row"), as_histogram(*known), as_histogram(*drawn)
         across, up = (Binning(axis.edges) for axis in ours.axes)
-        made = pairs.pair(ours, theirs, labels, (across, up), f"mean {real.label(name)}", signed=True)
-        alt = f"Mean {real.label(name)} over {pairs.in_words(ours, theirs, labels)}"
-        data = pairs.in_numbers(ours, theirs, labels)
+        made = pairs.pair(ours, theirs, labels, (across, up), f"mean {real.label(name)}", signed=True,
+                          words=words)
+        alt = f"Mean {real.label(name)} over {pairs.in_words(ours, theirs, labels, words)}"
+        data = pairs.in_numbers(ours, theirs, labels, words)
     return Plot(f"mean_{file}", f"mean {real.label(name)}", "images", made, alt, data)
 
 
@@ -76,15 +79,16 @@ def cells(count: int) -> Numbers:
     return np.arange(count + 1, dtype=np.float64) - 0.5
 
 
-def mean_lines(real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], label: str) -> tuple[Figure, str, Data]:
+def mean_lines(real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], label: str,
+               words: tuple[str, str]) -> tuple[Figure, str, Data]:
     """Mean of events that are lines: both above, their difference in standard deviations below."""
     made, edges = figure(6.4, 5.6), cells(len(real[0]))
     upper, lower = made.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     made.subplots_adjust(left=0.145, right=0.965, top=0.965, bottom=0.125, hspace=0.06)
     error = np.sqrt(fake[1])
     overlays.band(upper, edges, fake[0] - error, fake[0] + error, FAKE)
-    upper.stairs(fake[0], edges, baseline=None, color=FAKE, linewidth=1.6, label="generated")
-    overlays.points(upper, overlays.middles(edges), real[0], np.sqrt(real[1]), REAL, 3, "real")
+    upper.stairs(fake[0], edges, baseline=None, color=FAKE, linewidth=1.6, label=words[1])
+    overlays.points(upper, overlays.middles(edges), real[0], np.sqrt(real[1]), REAL, 3, words[0])
     upper.set_ylabel(safe_label(f"mean {label}"))
     upper.legend(loc="upper right")
     pull = pairs.standardised(fake[0] - real[0], real[1] + fake[1]).filled(np.nan)
@@ -100,25 +104,36 @@ def mean_lines(real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], lab
     alt = (f"Mean {label}: {int(np.sum(np.abs(pull) > 3))} of {len(pull)} places differ by more than 3 standard "
            f"deviations; mean squared pull {number(float(np.nanmean(pull**2)))}")
     return made, alt, Data("bins", {"place": edges}, {
-        "real": real[0], "real_error": np.sqrt(real[1]), "generated": fake[0], "generated_error": error, "pull": pull})
+        words[0]: real[0], f"{words[0]}_error": np.sqrt(real[1]), words[1]: fake[0], f"{words[1]}_error": error,
+        "pull": pull})
 
 
-def events(real: Table, fake: Table, name: str, file: str) -> Plot:
+def events(real: Table, fake: Table, name: str, file: str, words: tuple[str, str] = WORDS) -> Plot:
     """A few real events, each above the generated one that is nearest to it in the columns that are numbers."""
     count = min(SHOWN, len(real), len(fake))
     places = [place for place in real.features if real[place].ndim == 1]
     alike = nearest(real, fake, places, count)
     ours, theirs = flat(real[name])[:count].astype(np.float64), flat(fake[name])[alike].astype(np.float64)
     told = [[f"{place} = {number(float(real[place][row]))}" for place in places[:NAMED]] for row in range(count)]
-    made = (draw_lines if ours.ndim == 2 else draw_pictures)(ours, theirs, told, real.label(name))
+    samples = dict(zip(words, (ours, theirs), strict=True))
+    of = f", each with the {words[1]} one nearest in {', '.join(places)}" if places else ""
+    return Plot(f"events_{file}", f"events of {real.label(name)}", "images",
+                side_by_side(samples, told, real.label(name)),
+                f"{count} {words[0]} and {count} {words[1]} events{of}", of_events(samples))
+
+
+def side_by_side(samples: Mapping[str, Numbers], told: list[list[str]], label: str) -> Figure:
+    """Draw a few events (K, …) of each sample, those of one place together, `told` (K) above them."""
+    return (draw_lines if next(iter(samples.values())).ndim == 2 else draw_pictures)(samples, told, label)
+
+
+def of_events(samples: Mapping[str, Numbers]) -> Data:
+    """Give the pixels of events (K, …) as columns."""
     columns = {f"{which} {row + 1}": event.T.ravel()
-               for which, sample in (("real", ours), ("generated", theirs)) for row, event in enumerate(sample)}
-    edges = [cells(size) for size in ours.shape[:0:-1]]
-    data = Data("bins", {"place": edges[0]}, columns) if len(edges) == 1 else Data(
+               for which, sample in samples.items() for row, event in enumerate(sample)}
+    edges = [cells(size) for size in next(iter(samples.values())).shape[:0:-1]]
+    return Data("bins", {"place": edges[0]}, columns) if len(edges) == 1 else Data(
         "cells", dict(zip(("column", "row"), edges, strict=True)), columns)
-    of = f", each with the generated one nearest in {', '.join(places)}" if places else ""
-    return Plot(f"events_{file}", f"events of {real.label(name)}", "images", made,
-                f"{count} real and {count} generated events{of}", data)
 
 
 def nearest(real: Table, fake: Table, names: list[str], count: int) -> list[int]:
@@ -131,13 +146,15 @@ def nearest(real: Table, fake: Table, names: list[str], count: int) -> list[int]
     return [int(np.square(theirs - row).sum(1).argmin()) for row in ours[:count]]
 
 
-def draw_pictures(real: Numbers, fake: Numbers, told: list[list[str]], label: str) -> Figure:
-    """Real above generated, on one scale of colours."""
-    made = figure(13.6, 5.0)
-    panels = made.subplots(2, len(real), squeeze=False)
-    made.subplots_adjust(left=0.045, right=0.93, top=0.9, bottom=0.03, wspace=0.08, hspace=0.08)
+def draw_pictures(samples: Mapping[str, Numbers], told: list[list[str]], label: str) -> Figure:
+    """One sample above the other, on one scale of colours: that of the first."""
+    real, rows = next(iter(samples.values())), len(samples)
+    made = figure(13.6, 0.6 + 2.2 * rows)
+    panels = made.subplots(rows, len(real), squeeze=False)
+    made.subplots_adjust(left=0.045, right=0.93, top=1 - 0.5 / made.get_figheight(), bottom=0.03, wspace=0.08,
+                         hspace=0.08)
     low, high = min(0.0, float(real.min())), float(real.max())
-    for row, (sample, title) in enumerate(((real, "real"), (fake, "generated"))):
+    for row, (title, sample) in enumerate(samples.items()):
         for axes, event, words in zip(panels[row], sample, told, strict=True):
             image = axes.pcolormesh(event, vmin=low, vmax=high, cmap="viridis", rasterized=True)
             axes.set_facecolor(FIELD)
@@ -147,7 +164,7 @@ def draw_pictures(real: Numbers, fake: Numbers, told: list[list[str]], label: st
             if row == 0:
                 axes.set_title(folded(words), fontsize=9, y=1.02, pad=0)
         panels[row][0].set_ylabel(title, loc="center")
-    pairs.colour_bar(made, panels[1][-1], image, label)
+    pairs.colour_bar(made, panels[-1][-1], image, label)
     return made
 
 
@@ -157,14 +174,14 @@ def folded(words: list[str]) -> str:
     return ",\n".join(safe_label(", ".join(line)) for line in (words[:half], words[half:]) if line)
 
 
-def draw_lines(real: Numbers, fake: Numbers, told: list[list[str]], label: str) -> Figure:
-    """Each real event with its generated one."""
+def draw_lines(samples: Mapping[str, Numbers], told: list[list[str]], label: str) -> Figure:
+    """Each event of one sample with that of the other."""
     made = figure(13.6, 5.4)
-    panels = made.subplots(2, -(-len(real) // 2), squeeze=False, sharex=True, sharey=True)
+    panels = made.subplots(2, -(-len(told) // 2), squeeze=False, sharex=True, sharey=True)
     made.subplots_adjust(left=0.07, right=0.98, top=0.93, bottom=0.11, wspace=0.06, hspace=0.24)
-    for axes, ours, theirs, words in zip(panels.ravel(), real, fake, told, strict=False):
-        axes.plot(ours, color=REAL, linewidth=1, label="real")
-        axes.plot(theirs, color=FAKE, linewidth=1, label="generated")
+    for place, (axes, words) in enumerate(zip(panels.ravel(), told, strict=False)):
+        for (title, sample), colour in zip(samples.items(), (REAL, FAKE), strict=False):
+            axes.plot(sample[place], color=colour, linewidth=1, label=title)
         entitle(axes)
         axes.set_title(folded(words), fontsize=9, y=1.02, pad=0)
     panels[0][0].legend(loc="upper right", fontsize=9)
@@ -173,7 +190,7 @@ def draw_lines(real: Numbers, fake: Numbers, told: list[list[str]], label: str) 
     return made
 
 
-def pixels(real: Table, fake: Table, name: str, file: str) -> Plot:
+def pixels(real: Table, fake: Table, name: str, file: str, words: tuple[str, str] = WORDS) -> Plot:
     """Spectrum of single pixels; the errors know that the pixels of an event belong together."""
     label = f"pixels of {real.label(name)}"
     samples = [(table[name][:MOST].reshape(min(len(table), MOST), -1).astype(np.float64), table.weights[:MOST])
@@ -182,9 +199,9 @@ def pixels(real: Table, fake: Table, name: str, file: str) -> Plot:
     few = max(1, 500_000 // values.shape[1])
     binning = Binning.of(values[:few].ravel(), weights[:few].repeat(values.shape[1]))
     ours, theirs = (spectrum(*sample, binning) for sample in samples)
-    made = overlays.overlay(ours, theirs, label, binning, "share of pixels per bin")
-    return Plot(f"pixels_{file}", label, "images", made, f"Values of {overlays.in_words(ours, theirs, label)}",
-                overlays.in_numbers(ours, theirs, label))
+    made = overlays.overlay(ours, theirs, label, binning, "share of pixels per bin", words)
+    return Plot(f"pixels_{file}", label, "images", made, f"Values of {overlays.in_words(ours, theirs, label, words)}",
+                overlays.in_numbers(ours, theirs, label, words))
 
 
 def spectrum(values: Numbers, weights: Numbers, binning: Binning) -> hist.Hist[Any]:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calque.judging.drawing.binning import Binning, outside
-from calque.judging.drawing.paper import FAKE, QUIET, REAL, entitle, figure, label_axis, label_plainly, label_powers
+from calque.judging.drawing.paper import (
+    FAKE,
+    QUIET,
+    REAL,
+    WORDS,
+    entitle,
+    figure,
+    label_axis,
+    label_plainly,
+    label_powers,
+)
 from calque.judging.drawing.plot import Data, Numbers, number
 
 if TYPE_CHECKING:
@@ -21,13 +31,17 @@ LEAST_SHARE = 0.01  # of the events in a bin whose ratio is told in words
 
 
 def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Binning,
-            told: str = "share of events per bin") -> Figure:
-    """Draw real points and a generated line with their statistical errors, generated / real below."""
+            told: str = "share of events per bin", words: tuple[str, str] = WORDS) -> Figure:
+    """Draw real points and a generated line with their statistical errors, generated / real below.
+
+    `words` is what both samples are called.
+    """
     made = figure(6.4, 5.6)
     upper, lower = made.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     made.subplots_adjust(left=0.145, right=0.965, top=0.965, bottom=0.125, hspace=0.06)
-    draw_shares(upper, real, fake, told)
+    draw_shares(upper, real, fake, told, words)
     draw_ratio(lower, real.axes[0].edges, overlay_ratio(real, fake))
+    lower.set_ylabel(f"{words[1][:3]}. / {words[0]}", loc="center")
     entitle(upper)
     entitle(lower)
     lower.set_xlim(binning.edges[0], binning.edges[-1])
@@ -36,18 +50,18 @@ def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Bin
     return made
 
 
-def draw_shares(axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any], told: str) -> None:
+def draw_shares(axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any], told: str, words: tuple[str, str]) -> None:
     """Draw both histograms; logarithmic where they span two orders of magnitude."""
     edges = fake.axes[0].edges
     error = np.sqrt(fake.variances())
     band(axes, edges, fake.values() - error, fake.values() + error, FAKE)
-    axes.stairs(fake.values(), edges, baseline=None, color=FAKE, linewidth=1.6, label="generated")
-    points(axes, middles(edges), real.values(), np.sqrt(real.variances()), REAL, 4.5, "real")
+    axes.stairs(fake.values(), edges, baseline=None, color=FAKE, linewidth=1.6, label=words[1])
+    points(axes, middles(edges), real.values(), np.sqrt(real.variances()), REAL, 4.5, words[0])
     set_share_scale(axes, np.concatenate([real.values(), fake.values()]))
     axes.set_ylabel(told)
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], loc="upper right", title=outside_note(real, fake), title_fontsize=10,
-                alignment="right")
+    axes.legend(handles[::-1], labels[::-1], loc="upper right", title=outside_note(real, fake, words),
+                title_fontsize=10, alignment="right")
 
 
 def set_share_scale(axes: Axes, contents: Numbers) -> None:
@@ -63,12 +77,12 @@ def set_share_scale(axes: Axes, contents: Numbers) -> None:
         axes.set_ylim(0, 1.38 * high)
 
 
-def outside_note(real: hist.Hist[Any], fake: hist.Hist[Any]) -> str | None:
+def outside_note(real: hist.Hist[Any], fake: hist.Hist[Any], words: tuple[str, str]) -> str | None:
     """Say what lies beyond the axis."""
     shares = outside(real), outside(fake)
     if max(shares) < 5e-5:
         return None
-    return f"beyond the axis: {100 * shares[0]:.2g} % real, {100 * shares[1]:.2g} % generated"
+    return f"beyond the axis: {100 * shares[0]:.2g} % {words[0]}, {100 * shares[1]:.2g} % {words[1]}"
 
 
 @dataclass(frozen=True)
@@ -128,7 +142,7 @@ def middles(edges: Numbers) -> Numbers:
     return np.asarray((edges[1:] + edges[:-1]) / 2)
 
 
-def in_words(real: hist.Hist[Any], fake: hist.Hist[Any], label: str) -> str:
+def in_words(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, words: tuple[str, str] = WORDS) -> str:
     """Say what an overlay shows: bins, range, and how far the ratio goes where events are."""
     edges, ratio = real.axes[0].edges, overlay_ratio(real, fake).value
     known = (real.values() > LEAST_SHARE) & np.isfinite(ratio)
@@ -136,7 +150,7 @@ def in_words(real: hist.Hist[Any], fake: hist.Hist[Any], label: str) -> str:
     if not known.any():
         return span
     low, high = ratio[known].min(), ratio[known].max()
-    return (f"{span}; generated over real between {low:.2f} and {high:.2f} in bins with more than "
+    return (f"{span}; {words[1]} over {words[0]} between {low:.2f} and {high:.2f} in bins with more than "
             f"{100 * LEAST_SHARE:g} % of the events")
 
 
@@ -145,11 +159,11 @@ def overlay_ratio(real: hist.Hist[Any], fake: hist.Hist[Any]) -> Ratio:
     return Ratio.of(real.values(), np.sqrt(real.variances()), fake.values(), np.sqrt(fake.variances()))
 
 
-def in_numbers(real: hist.Hist[Any], fake: hist.Hist[Any], label: str) -> Data:
+def in_numbers(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, words: tuple[str, str] = WORDS) -> Data:
     """Give the bins of an overlay as columns."""
     ratio = overlay_ratio(real, fake)
     return Data("bins", {label: real.axes[0].edges}, {
-        "real": real.values(), "real_error": np.sqrt(real.variances()),
-        "generated": fake.values(), "generated_error": np.sqrt(fake.variances()),
+        words[0]: real.values(), f"{words[0]}_error": np.sqrt(real.variances()),
+        words[1]: fake.values(), f"{words[1]}_error": np.sqrt(fake.variances()),
         "ratio": ratio.value, "ratio_error": np.hypot(ratio.error, ratio.value * ratio.spread),
     })

@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.judging.drawing.binning import Binning
-from calque.judging.drawing.paper import FIELD, entitle, figure, label_axis, label_plainly, label_powers, safe_label
+from calque.judging.drawing.paper import (
+    FIELD,
+    WORDS,
+    entitle,
+    figure,
+    label_axis,
+    label_plainly,
+    label_powers,
+    safe_label,
+)
 from calque.judging.drawing.plot import Data
 
 if TYPE_CHECKING:
@@ -33,7 +42,7 @@ def fill_pair(
 
 def pair(
     real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str], binnings: tuple[Binning, Binning],
-    told: str = "share of events per bin", signed: bool = False,
+    told: str = "share of events per bin", signed: bool = False, words: tuple[str, str] = WORDS,
 ) -> Figure:
     """Draw real, generated, and their difference in standard deviations; contents that are `signed` are all drawn."""
     made = figure(13.6, 4.5)
@@ -42,11 +51,11 @@ def pair(
     first = made.add_subplot(grid[0])
     panels = [first, *(made.add_subplot(grid[place], sharex=first, sharey=first) for place in (1, 3))]
     norm = shared_scale(real.values(), fake.values(), signed)
-    for axes, shares, title in ((panels[0], real, "real"), (panels[1], fake, "generated")):
+    for axes, shares, title in ((panels[0], real, words[0]), (panels[1], fake, words[1])):
         shown = shares.values() if signed else np.ma.masked_less_equal(shares.values(), 0)
         image = draw(axes, shares, shown, title, norm=norm, cmap="viridis")
     colour_bar(made, panels[1], image, told)
-    image = draw(panels[2], real, pull(real, fake), "generated − real", cmap="PuOr_r", vmin=-PULL_LIMIT,
+    image = draw(panels[2], real, pull(real, fake), f"{words[1]} − {words[0]}", cmap="PuOr_r", vmin=-PULL_LIMIT,
                  vmax=PULL_LIMIT)
     colour_bar(made, panels[2], image, "standard deviations")
     for axes in panels:
@@ -105,12 +114,15 @@ def standardised(
     return np.ma.masked_where(~filled, difference / np.sqrt(np.where(filled, variance, 1)))
 
 
-def in_words(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> str:
+def in_words(
+    real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str], words: tuple[str, str] = WORDS
+) -> str:
     """Say how far two columns differ: how many cells by more than three standard deviations, and χ² per cell."""
     differences = pull(real, fake)
     pulls = differences.compressed()
-    return (f"{labels[0]} and {labels[1]}, real beside generated: {np.sum(np.abs(pulls) > 3)} of {len(pulls)} filled "
-            f"cells differ by more than 3 standard deviations; mean squared pull {mean_square(differences):.2f}")
+    return (f"{labels[0]} and {labels[1]}, {words[0]} beside {words[1]}: {np.sum(np.abs(pulls) > 3)} of "
+            f"{len(pulls)} filled cells differ by more than 3 standard deviations; mean squared pull "
+            f"{mean_square(differences):.2f}")
 
 
 def mean_square(pulls: np.ma.MaskedArray[Any, np.dtype[np.float64]]) -> float:
@@ -119,10 +131,12 @@ def mean_square(pulls: np.ma.MaskedArray[Any, np.dtype[np.float64]]) -> float:
     return float(np.mean(known**2)) if len(known) else 0.0
 
 
-def in_numbers(real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str]) -> Data:
+def in_numbers(
+    real: hist.Hist[Any], fake: hist.Hist[Any], labels: tuple[str, str], words: tuple[str, str] = WORDS
+) -> Data:
     """Give the cells as columns; a pull where neither sample has events is NaN."""
     first, second = labels if labels[0] != labels[1] else (f"{labels[0]} (1)", f"{labels[1]} (2)")
     return Data("cells", {first: real.axes[0].edges, second: real.axes[1].edges}, {
-        "real": real.values().ravel(), "generated": fake.values().ravel(),
+        words[0]: real.values().ravel(), words[1]: fake.values().ravel(),
         "pull": pull(real, fake).filled(np.nan).ravel(),
     })

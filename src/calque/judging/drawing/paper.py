@@ -20,6 +20,7 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 REAL, FAKE, QUIET = "#000000", "#D55E00", "#6E6E6E"  # black against Okabe and Ito's vermilion
 FIELD = "#fefefe"  # behind a map of colours, which stays light on a dark page
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+WORDS = ("real", "generated")  # what is compared, where nothing else is said
 LONGEST_LABEL = 32
 MOST_NAMED = 8  # so many values are all named on an axis
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Numbers = NDArray[np.float64]
+STILL = "still"  # the gid of a panel in which the pointer reads nothing
 METADATA: dict[str, dict[str, Any]] = {  # no date: the same plot is the same file
     "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {},
 }
@@ -57,7 +58,7 @@ class Data:
 class Plot:
     """One figure of a comparison: file name, title, section of the page, what it says in words, and its numbers.
 
-    `of` is the column that it shows, if it shows one.
+    `of` is the column that it shows, if it shows one; a `wide` one takes a whole line of the page, as cells do.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Plot:
     alt: str
     data: Data
     of: str = ""
+    wide: bool = False
 
     @cached_property
     def png(self) -> bytes:

@@ -14,7 +14,7 @@ from calque.judging.drawing.critics import critics
 from calque.judging.drawing.curves import curves
 from calque.judging.drawing.images import image_plots
 from calque.judging.drawing.pairings import Rows, chosen
-from calque.judging.drawing.paper import MOST_NAMED, safe_names, styled
+from calque.judging.drawing.paper import MOST_NAMED, WORDS, safe_names, styled
 from calque.judging.drawing.plot import Numbers, Plot, number
 from calque.judging.images import image_columns, image_view
 from calque.judging.report import Report
@@ -93,14 +93,14 @@ def all_plots(
 
 def column(
     real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], name: str, label: str, file: str,
-    report: Report | None,
+    report: Report | None, words: tuple[str, str] = WORDS,
 ) -> Plot:
-    """Draw one column of both samples."""
+    """Draw one column of both samples, which are called by these words."""
     binning = Binning.of(*real)
     shares = binning.fill(*real), binning.fill(*fake)
-    made = overlays.overlay(*shares, label, binning)
-    alt = "; ".join([f"Column {overlays.in_words(*shares, label)}", *distances(report, name)])
-    return Plot(f"column_{file}", label, "columns", made, alt, overlays.in_numbers(*shares, label), name)
+    made = overlays.overlay(*shares, label, binning, words=words)
+    alt = "; ".join([f"Column {overlays.in_words(*shares, label, words)}", *distances(report, name)])
+    return Plot(f"column_{file}", label, "columns", made, alt, overlays.in_numbers(*shares, label, words), name)
 
 
 def distances(report: Report | None, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calque.judging.drawing.plot import Data, Numbers, Plot, number
+from calque.judging.drawing.plot import STILL, Data, Numbers, Plot, number
 from calque.judging.page.vector import inline_svg
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Exhibit:
         chosen, rest = preview(plot.data, table)
         rows = tuple(tuple(number(float(column[row]), 4) for column in table.values()) for row in chosen)
         return cls(plot.name, identity, plot.title, plot.alt, inline_svg(plot.svg, f"g{place}"),
-                   base64.b64encode(plot.pdf).decode(), script_safe(described(plot)), plot.data.kind == "cells",
+                   base64.b64encode(plot.pdf).decode(), script_safe(described(plot)),
+                   plot.wide or plot.data.kind == "cells",
                    tuple(name.replace("_", " ") for name in heads(table)), rows, rest,
                    tuple(f"{title} {excess}" for measure, title, excess in flags if shows(plot, measure)),
                    square(plot.data))
@@ -103,7 +104,8 @@ def described(plot: Plot) -> dict[str, Any]:
         "name": plot.name, "kind": plot.data.kind,
         "axes": [[name, short(values, DIGITS["axes"])] for name, values in plot.data.axes.items()],
         "columns": [[name, short(values, DIGITS["columns"])] for name, values in plot.data.columns.items()],
-        "frames": [frame(axes, *plot.figure.get_size_inches()) for axes in plot.figure.axes],
+        "frames": [frame(axes, *plot.figure.get_size_inches()) for axes in plot.figure.axes
+                   if axes.get_gid() != STILL],
     }
 
 
