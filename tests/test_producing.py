@@ -491,7 +491,7 @@ def test_runs_that_do_not_fit_together_are_refused(run: Run, muons: Table, tmp_p
 
 def test_a_production_tells_what_it_did(run: Run, tmp_path: Path) -> None:
     text = str(Production(tmp_path / "a.root", 1000, 400, 0.5, 1000))
-    assert text.startswith(f"1000 events in {tmp_path / 'a.root'}, 600 of them from the part before; 0.5 s, 800 events/s")
+    assert text.startswith(f"1000 events in {tmp_path / 'a.root'}, 600 of them from the part before; 0.5 s, 800 events")
     stream = Stream(Mixture((run,)), 0, 20)
     table = stream.draw(Piece(-1, 0, 3, 8))
     assert same(table, stream.draw(Piece(-1, 0, 0, 20)).rows(slice(3, 8)))
