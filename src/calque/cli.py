@@ -156,7 +156,7 @@ def produce(
     order: Annotated[str, typer.Option(help="shuffled or sorted by run")] = "shuffled",
     tree: Annotated[str | None, typer.Option(help="name of the tree or group")] = None,
     compression: Annotated[str, typer.Option(help="none, lz4, zstd or zlib, with a level: zstd-5")] = "lz4",
-    layout: Annotated[str | None, typer.Option(help="fairship-muons")] = None,
+    layout: Annotated[str | None, typer.Option(help="calogan, hits, …, or its TOML table: { name = … }")] = None,
     workers: Annotated[int, typer.Option(help="threads that draw")] = 2,
     precision: Annotated[str, typer.Option(help="float32 or bf16")] = "float32",
     resume: Resume = False,
@@ -196,12 +196,13 @@ def tune(
 def look(
     files: Annotated[list[str], typer.Argument(help="files of events; FILE:TREE for one tree")],
     tree: Annotated[str | None, typer.Option(help="only this tree")] = None,
+    layout: Annotated[str | None, typer.Option(help="calogan, hits, …, or its TOML table: { name = … }")] = None,
 ) -> None:
     """Show what is inside a file: trees, columns, types, ranges."""
     from calque.reading import look as look_into
 
     for path in files:
-        typer.echo(look_into(path, tree))
+        typer.echo(look_into(path, tree, layout=layout))
 
 
 @app.command()

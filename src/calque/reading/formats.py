@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,10 @@ LAYOUTS = {
     "fairship": "fairship:FairShip",
     "fairship-muons": "fairship_muons:FairShipMuons",
     "photon-library": "photon_library:PhotonLibrary",
+    "calogan": "calorimeters:CaloGan",
+    "calochallenge": "calorimeters:CaloChallenge",
+    "grid": "calorimeters:Grid",
+    "hits": "hits:Hits",
 }
 Chosen = str | Mapping[str, Any]  # a layout by its name, or its name with settings of its own
 CODECS = ("none", "lz4", "zstd", "zlib")
@@ -127,9 +132,9 @@ class Compression:
 
 
 def format_of(path: Path, layout: Chosen | None = None) -> Format:
-    """Find the format of a file by its suffix, or the layout by its name."""
+    """Find the format of a file by its suffix, or the layout by its name; '{ name = "…", … }' is a table in TOML."""
     if layout is not None:
-        settings = {"name": layout} if isinstance(layout, str) else dict(layout)
+        settings = _settings(layout)
         name = str(settings.pop("name", ""))
         if name not in LAYOUTS:
             raise ConfigError(unknown("layout", name, LAYOUTS))
@@ -137,6 +142,17 @@ def format_of(path: Path, layout: Chosen | None = None) -> Format:
     if path.suffix.lower() not in FORMATS:
         raise FileError(f"{path.name!r} does not tell its format; known suffixes: {', '.join(FORMATS)}")
     return _make(FORMATS[path.suffix.lower()])
+
+
+def _settings(layout: Chosen) -> dict[str, Any]:
+    if not isinstance(layout, str):
+        return dict(layout)
+    if not layout.lstrip().startswith("{"):
+        return {"name": layout}
+    try:
+        return dict(tomllib.loads(f"layout = {layout}")["layout"])
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"layout {layout} is no table in TOML: {first_line(error)}") from None
 
 
 def _make(place: str, settings: Mapping[str, Any] | None = None) -> Format:

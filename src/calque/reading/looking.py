@@ -8,7 +8,7 @@ from pathlib import Path
 
 from calque.errors import FileError
 from calque.reading.files import locate
-from calque.reading.formats import Field
+from calque.reading.formats import Chosen, Field
 from calque.reading.request import Request
 from calque.reading.source import Source
 from calque.reading.summary import Summary
@@ -66,7 +66,7 @@ class Look:
         return "\n".join(self.lines())
 
 
-def look(path: str | Path, tree: str | None = None, *, layout: str | None = None) -> Look:
+def look(path: str | Path, tree: str | None = None, *, layout: Chosen | None = None) -> Look:
     """Show what a file holds, of one tree or of all; raises FileError where it is not one readable file."""
     places = locate(path, tree)
     if len(places) > 1:

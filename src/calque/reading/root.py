@@ -63,12 +63,19 @@ class TreeWriter:
 
     def write(self, columns: Mapping[str, Array]) -> None:
         """Append rows; the first call fixes names and types."""
-        columns = {name: _storable(array) for name, array in columns.items()}
+        columns = {name: storable(array) for name, array in columns.items()}
         if self.handle is None:
-            types = {name: np.dtype((array.dtype, array.shape[1:])) for name, array in columns.items()}
-            title = ", ".join(f"{name} [{self.units[name]}]" for name in columns if self.units.get(name))
-            # room for many baskets at once: uproot rewrites the whole header when it runs out
-            self.handle = self.file.mktree(self.tree, types, title=title or self.tree, initial_basket_capacity=128)
+            self.begin({name: np.dtype((array.dtype, array.shape[1:])) for name, array in columns.items()})
+        self.extend(columns)
+
+    def begin(self, types: Mapping[str, Any], **options: Any) -> None:
+        """Make the tree."""
+        title = ", ".join(f"{name} [{self.units[name]}]" for name in types if self.units.get(name)) or self.tree
+        # room for many baskets at once: uproot rewrites the whole header when it runs out
+        self.handle = self.file.mktree(self.tree, types, title=title, initial_basket_capacity=128, **options)
+
+    def extend(self, columns: Mapping[str, Any]) -> None:
+        """Append rows to the tree; no rows are none."""
         if len(next(iter(columns.values()))):
             self.handle.extend(columns)
         self.stream.flush()
@@ -153,7 +160,8 @@ def _arrays(table: Any, columns: Sequence[str], start: int, stop: int) -> dict[s
     return cast(dict[str, Array], table.arrays(list(columns), entry_start=start, entry_stop=stop, library="np"))
 
 
-def _storable(array: Array) -> Array:
+def storable(array: Array) -> Array:
+    """What ROOT has a type for."""
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
