@@ -12,6 +12,7 @@ from calque.judging.classifying.trees import Kind
 from calque.judging.columns import Columns
 from calque.judging.conditional.auc import ConditionalAUC
 from calque.judging.conditional.ranks import Draw, Ranks
+from calque.judging.conditional.response import Response
 from calque.judging.joint import (
     Correlation,
     EnergyDistance,
@@ -70,12 +71,15 @@ CATALOGUE: dict[str, Make] = {
     "conditional": lambda view, budget: ConditionalAUC(budget.context, view, rows=budget.neighbours,
                                                        threads=budget.threads),
     "ranks": lambda view, budget: Ranks(budget.context, view, budget.draw),
+    "response": lambda view, budget: Response(budget.context, view, budget.draw),
 }
 QUICK = ("trees", "columns", "sliced")
 NEEDS_TRAINING = ("copying", "worth")
-NEEDS_CONTEXT = ("conditional", "ranks")
+NEEDS_CONTEXT = ("conditional", "ranks", "response")
+NEEDS_DRAWS = ("response",)
+PIXELS = ("response",)  # images, not numbers
 SINGLE = ("columns", "region", "correlation", "fpd", "kpd", "worth", "conditional", "ranks")  # numbers, not pixels
-ONCE = ("conditional",)  # taken in the first view only: its numbers are of a context, whatever the view
+ONCE = ("conditional", "response")  # taken in the first view only: its numbers are of a context, whatever the view
 
 
 def chosen(measures: str | Sequence[str]) -> tuple[str, ...]:

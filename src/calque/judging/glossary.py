@@ -39,6 +39,8 @@ GLOSSARY: dict[str, Entry] = {
         "Local classifier test",
         "How far a classifier's output at given contexts departs from one half: 0 is the same.",
     ),
+    "response": Entry("Response", "Difference of images of equal parameters over the pixels' spread: 0 is the same."),
+    "response_in_bins": Entry("Response in bins of the context", "The same in the worst bin of each parameter."),
     "ranks": Entry("Ranks", "Distance of the ranks of real among generated values from uniform ones: 0 is calibrated."),
     "ks": Entry(
         "Kolmogorov–Smirnov",

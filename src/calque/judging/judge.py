@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from calque.errors import ConfigError
-from calque.judging.catalogue import CATALOGUE, NEEDS_CONTEXT, NEEDS_TRAINING, ONCE, SINGLE, Budget, chosen
+from calque.judging.catalogue import (
+    CATALOGUE,
+    NEEDS_CONTEXT,
+    NEEDS_DRAWS,
+    NEEDS_TRAINING,
+    ONCE,
+    PIXELS,
+    SINGLE,
+    Budget,
+    chosen,
+)
 from calque.judging.classifying.classifier import Classifier, Judgement
 from calque.judging.images import image_columns, image_view
 from calque.judging.measure import Estimate, Measure
@@ -39,8 +49,8 @@ def judge_tables(
     seen = asked_views(real, views, define or {})
     allowed = Budget(**budget)
     real.require(allowed.context)
-    wanted = list(made(possible(measures, train is not None, bool(allowed.context)), seen, real, allowed,
-                       strict=not isinstance(measures, str)))
+    able = possible(measures, train is not None, bool(allowed.context), allowed.draw is not None)
+    wanted = list(made(able, seen, real, allowed, strict=not isinstance(measures, str)))
     comparable(real, fake)
     check_overlap(real, fake, "judging needs rows that were generated")
     if train is not None:
@@ -53,9 +63,10 @@ def judge_tables(
     return Report(tuple(outcome.estimates), sizes, seed, outcome.judgements, tuple(outcome.notes))
 
 
-def possible(measures: str | Sequence[str], trained: bool, context: bool) -> list[str]:
+def possible(measures: str | Sequence[str], trained: bool, context: bool, draws: bool) -> list[str]:
     """Measures for which everything is there; raises ConfigError where one asked for by name lacks something."""
     lacking = dict.fromkeys(() if trained else NEEDS_TRAINING, "the rows of the training (train)")
+    lacking |= dict.fromkeys(() if draws else NEEDS_DRAWS, "what the generator draws for given contexts: a run")
     lacking |= dict.fromkeys(() if context else NEEDS_CONTEXT, "the columns that the generator was given (context)")
     names = chosen(measures)
     for name in () if measures == "all" else names:
@@ -128,9 +139,12 @@ def made(
     for name in names:
         needed = set(budget.context if name in NEEDS_CONTEXT else ())
         able = [seen for seen in views if needed <= set(shown[seen.name].features)
-                and not (name in SINGLE and image_columns(shown[seen.name]))]
+                and not (name in SINGLE and image_columns(shown[seen.name]))
+                and not (name in PIXELS and not image_columns(shown[seen.name]))]
         if not able and name in SINGLE and strict:
             raise ConfigError(f"the measure {name!r} takes numbers, not pixels ({', '.join(image_columns(real))}); "
                               "judge in the view 'images' too, or in one of expressions (judge.define)")
+        if not able and name in PIXELS and strict:
+            raise ConfigError(f"the measure {name!r} takes images; no view has both columns of images and the contexts")
         for seen in able[:1] if name in ONCE else able:
             yield f"{name}_{seen.name}", CATALOGUE[name](seen, budget)

@@ -91,10 +91,19 @@ class Report:
     def verdict(self) -> str:
         """One sentence: the worst AUC against its floor, the worst column and corner, and whether it copies."""
         told = "can be told from the original" if self.told else "cannot be told from the original"
-        found = [*self.words_of_classifiers(), *self.words_of_columns(), *self.words_of_regions(),
-                 *self.words_of_rest()]
+        found = [*self.words_of_response(), *self.words_of_classifiers(), *self.words_of_columns(),
+                 *self.words_of_regions(), *self.words_of_rest()]
         tried = ", ".join(found) or "nothing that was tried tells it"
         return f"The copy {told}: {tried}; {self.words_of_copying()}."
+
+    def words_of_response(self) -> Iterable[str]:
+        """How far images of the same parameters are apart, and where most."""
+        response = farthest_value(self.of("response"))
+        if response is not None:
+            worst = farthest_value(self.of("response_in_bins"))
+            most = f", {100 * worst.value:.2g} % where {worst.details['where']}" if worst is not None else ""
+            yield (f"images of the same parameters differ by {100 * response.value:.2g} % of the pixels' spread{most}"
+                   + (f" (floor {100 * response.floor:.2g} %)" if math.isfinite(response.floor) else ""))
 
     def words_of_classifiers(self) -> Iterable[str]:
         """What the strongest classifier says."""
@@ -151,6 +160,11 @@ def excess(estimate: Estimate) -> float:
 def farthest(estimates: Iterable[Estimate]) -> Estimate | None:
     """The estimate farthest beyond its floor."""
     return max(estimates, key=excess, default=None)
+
+
+def farthest_value(estimates: Iterable[Estimate]) -> Estimate | None:
+    """The largest."""
+    return max(estimates, key=lambda estimate: estimate.value, default=None)
 
 
 def shortened(estimates: Iterable[Estimate]) -> list[Estimate]:

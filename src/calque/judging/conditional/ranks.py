@@ -87,6 +87,10 @@ class Ranks:
             answer = Sample.of(self.view(answered(draw, contexts, derive(seed, "judging/ranks/draws", turn))), names)
             if len(answer) != len(asked):
                 raise DataError(f"{len(answer)} rows were drawn for {len(asked)} contexts; draw one for each")
+            if turn == 0:
+                before = answer.values
+            elif turn == 1 and np.array_equal(before, answer.values):
+                raise NotMeasurableError("the generator draws the same for the same context: ranks take noise")
             weights = answer.weights[:, None]
             lower += weights * (answer.values < asked.values)
             equal += weights * (answer.values == asked.values)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from calque.judging.glossary import explained
 from calque.judging.measure import Estimate
 from calque.judging.page.measures import Row, measured, on_paper, regions, where
-from calque.judging.report import STANDS_OUT, Report, excess
+from calque.judging.report import STANDS_OUT, Report, excess, farthest_value
 
 LIMITS = (0.6, 0.75, 1.0)  # where the scale of an AUC may end
 
@@ -59,6 +59,7 @@ class Tile:
 def tiles(report: Report, beyond: int, judged: int) -> list[Tile]:
     """The worst AUC, the worst column, copying, how many of all numbers lie beyond their floors; a corner that does."""
     made = [share_tile("Worst AUC", report.worst), column_tile(report.worst_column),
+            response_tile(report),
             share_tile("Copying", max(report.of("copying"), key=lambda found: found.value, default=None)),
             Tile("Beyond their floors", f"{beyond} of {judged}", "numbers",
                  f"by {STANDS_OUT:g} standard deviations or more", beyond > 0, bar=beyond / judged) if judged else None,
@@ -85,6 +86,17 @@ def column_tile(estimate: Estimate | None) -> Tile | None:
     return Tile("Worst column", estimate.of, f"{explained(estimate.measure).title} {row.value}",
                 f"{row.excess} standard deviations from its floor, {row.floor}", row.stands_out,
                 bar=row.bar, marked=True)
+
+
+def response_tile(report: Report) -> Tile | None:
+    """Show how far images of the same parameters are apart, and where most."""
+    found, bins = farthest_value(report.of("response")), farthest_value(report.of("response_in_bins"))
+    if found is None:
+        return None
+    note = f"of the pixels' spread, {100 * bins.value:.2g} % where {where(bins)}" if bins else "of the pixels' spread"
+    floor = f"{100 * found.floor:.2g} %" if math.isfinite(found.floor) else "not known: no parameters are repeated"
+    return Tile("Images of the same parameters", f"{measured(100 * found.value, 100 * found.error)} %", note,
+                f"floor {floor}", excess(found) >= STANDS_OUT)
 
 
 def corner_tile(estimate: Estimate | None) -> Tile | None:
