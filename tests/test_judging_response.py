@@ -10,6 +10,7 @@ import pytest
 from calque.errors import ConfigError
 from calque.judging.conditional.ranks import Draw
 from calque.judging.conditional.response import Response, repeated
+from calque.judging.drawing.plots import draw_plots
 from calque.judging.judge import judge_tables
 from calque.judging.measure import Estimate
 from calque.judging.page.tiles import response_tile
@@ -73,7 +74,8 @@ def test_a_bias_is_found_where_it_is() -> None:
     assert at.excess > 20
     assert found["response_image"].value == pytest.approx(math.sqrt(2 * NOISE**2 + 0.2 * 0.5**2) / unit, rel=0.05)
     assert at.value > found["response_in_bins_b"].value
-    assert len(at.details["bins"]) == 5
+    assert len(at.details["bins"]) == len(at.details["edges"]) - 1 == 5
+    assert at.details["edges"] == sorted(at.details["edges"])
 
 
 def test_too_little_noise_lies_below_the_floor() -> None:
@@ -114,6 +116,15 @@ def test_an_emulator_without_noise_is_judged_by_its_response() -> None:
     assert tile is not None
     assert "%" in tile.number
     assert "a >" in tile.note
+    plots = {plot.name: plot for plot in draw_plots(report, real, draw(real, 1), pairs=False)
+             if plot.name.startswith("response")}
+    assert set(plots) == {"response_a", "response_b"}
+    at = report["response_in_bins_a"]
+    np.testing.assert_array_equal(plots["response_a"].data.columns["response"],
+                                  [one["value"] for one in at.details["bins"]])
+    assert "floor" not in plots["response_a"].data.columns
+    assert at.details["where"] in plots["response_a"].alt
+    assert plots["response_b"].png[:4] == b"\x89PNG"
 
 
 def test_it_takes_images_contexts_and_a_run() -> None:

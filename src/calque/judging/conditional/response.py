@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from calque.errors import ConfigError
 from calque.judging.conditional.bins import Bins, check_context
 from calque.judging.conditional.ranks import Draw, answered
+from calque.judging.drawing.binning import around
 from calque.judging.measure import Estimate, finite
 from calque.judging.samples import NotMeasurableError, check_weights, comparable
 from calque.judging.views import RAW, View
@@ -95,26 +97,35 @@ class Response:
 
     def estimates(self, name: str, found: Squares, alike: Squares, unit: float, several: bool) -> Iterator[Estimate]:
         """One column of images: overall, and in the worst bin of each context."""
-        (value, error), (floor, floor_error) = found.root(), alike.root()
-        known = math.isfinite(floor)
-        yield Estimate("response", name, value / unit, error / unit, floor / unit, floor_error / unit, HOW[known],
-                       "away" if known else "higher", {"pixel_spread": unit, "pairs": len(alike.values)})
+        details = {"pixel_spread": unit, "pairs": len(alike.values)}
+        yield estimated("response", name, (*found.root(), *alike.root()), unit, details)
         for column in self.context:
             bins = Bins.of(found.contexts, column, self.bins)
-            each = [(label, *found.root(here == place), *alike.root(there == place))
-                    for here, there in [(bins.place(one.contexts[column].astype(np.float64)) for one in (found, alike))]
-                    for place, label in enumerate(bins.labels)]
-            filled = [one for one in each if math.isfinite(one[1])]
-            if not filled:
-                continue
-            where, *numbers = max(filled, key=lambda one: one[1] - (one[3] if math.isfinite(one[3]) else 0.0))
-            value, error, floor, floor_error = (number / unit for number in numbers)
-            known = math.isfinite(floor)
-            yield Estimate("response_in_bins", f"{name}, {column}" if several else column, value, error, floor,
-                           floor_error, HOW[known], "away" if known else "higher", finite({
-                               "where": where, "bins": [{"label": label, "value": value / unit, "error": error / unit,
-                                                         "floor": floor / unit}
-                                                        for label, value, error, floor, _ in filled]}))
+            here, there = (bins.place(one.contexts[column].astype(np.float64)) for one in (found, alike))
+            each = [(*found.root(here == place), *alike.root(there == place)) for place in range(len(bins))]
+            filled = [place for place, one in enumerate(each) if math.isfinite(one[0])]
+            if filled:
+                worst = max(filled, key=lambda place: each[place][0] - np.nan_to_num(each[place][2]))
+                yield estimated("response_in_bins", f"{name}, {column}" if several else column, each[worst], unit, {
+                    "where": bins.labels[worst], "edges": edges(bins, found.contexts[column]),
+                    "bins": [{"label": label, "value": value / unit, "error": error / unit, "floor": floor / unit}
+                             for label, (value, error, floor, _) in zip(bins.labels, each, strict=True)]})
+
+
+def estimated(measure: str, of: str, roots: tuple[float, float, float, float], unit: float,
+              details: dict[str, Any]) -> Estimate:
+    """Value and floor with their errors, in a unit; both sides of a known floor are bad."""
+    value, error, floor, floor_error = (root / unit for root in roots)
+    known = math.isfinite(floor)
+    return Estimate(measure, of, value, error, floor, floor_error, HOW[known], "away" if known else "higher",
+                    finite(details))
+
+
+def edges(bins: Bins, values: Array) -> list[float]:
+    """All edges of bins, the outer ones those of the values; a bin of one value reaches halfway to the next."""
+    distinct = np.unique(values.astype(np.float64))
+    outer = np.concatenate([distinct[:1], bins.edges, distinct[-1:]])
+    return [float(edge) for edge in (around(distinct) if len(distinct) == len(bins) else outer)]
 
 
 def squares(images: Array, others: Table, name: str, context: tuple[str, ...]) -> Squares:

@@ -16,6 +16,7 @@ from calque.judging.drawing.images import image_plots
 from calque.judging.drawing.pairings import Rows, chosen
 from calque.judging.drawing.paper import MOST_NAMED, WORDS, safe_names, styled
 from calque.judging.drawing.plot import Numbers, Plot, number
+from calque.judging.drawing.responses import responses
 from calque.judging.images import image_columns, image_view
 from calque.judging.report import Report
 from calque.judging.samples import check_columns, check_finite
@@ -70,6 +71,8 @@ def all_plots(
     names, summary = safe_names(real.features), image_view(real)
     for name in image_columns(real):
         yield from image_plots(real, fake, name, names[name])
+    if report is not None:
+        yield from responses(report, real)
     if summary is not None:
         real, fake = summary(real), summary(fake)
     files, known, drawn = safe_names(real.features), plain(real, real.features), plain(fake, real.features)

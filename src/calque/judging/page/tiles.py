@@ -58,8 +58,7 @@ class Tile:
 
 def tiles(report: Report, beyond: int, judged: int) -> list[Tile]:
     """The worst AUC, the worst column, copying, how many of all numbers lie beyond their floors; a corner that does."""
-    made = [share_tile("Worst AUC", report.worst), column_tile(report.worst_column),
-            response_tile(report),
+    made = [response_tile(report), share_tile("Worst AUC", report.worst), column_tile(report.worst_column),
             share_tile("Copying", max(report.of("copying"), key=lambda found: found.value, default=None)),
             Tile("Beyond their floors", f"{beyond} of {judged}", "numbers",
                  f"by {STANDS_OUT:g} standard deviations or more", beyond > 0, bar=beyond / judged) if judged else None,
