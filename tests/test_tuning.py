@@ -69,7 +69,8 @@ def test_a_tuner_finds_what_made_the_data(tmp_path: Path) -> None:
     vectors, data = seen(4000)
     found = tune(emulator(400), data, simulator=SPOTS, members=2, rounds=1, simulations=2000, quiet=True,
                  fit={"steps": 400, "batch": 128, "average": 0.99}, summary={"steps": 400, "batch": 64},
-                 refine={"steps": 200, "batch": 64}, shortcut={"steps": 500, "batch": 128}, out=tmp_path / "tuned")
+                 refine={"steps": 200, "batch": 64}, shortcut={"steps": 500, "batch": 128}, out=tmp_path / "tuned",
+                 plots=False)
     for number, name in enumerate(SPOTS.names):
         true = vectors[:, number]
         assert abs(found.means[name][0] - true.mean()) < 0.1 * true.std(), name

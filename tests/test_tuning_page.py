@@ -140,7 +140,8 @@ def test_the_page_comes_before_the_numbers(crude: Run, tmp_path: Path) -> None:
         tune(crude, data, simulator=SPOTS, out=tmp_path / "tuned", **{**BRIEF, "plots": True})
     assert not {"tuned.json", "tuned.html", "parameters.h5"} & {path.name for path in blocked.parent.iterdir()}
     blocked.unlink()
-    tune(crude, data, simulator=SPOTS, out=tmp_path / "tuned", resume=True, **BRIEF)
+    again = tune(crude, data, simulator=SPOTS, out=tmp_path / "tuned", resume=True, **BRIEF)
+    assert again.to_dict() == tune(crude, data, simulator=SPOTS, **BRIEF).to_dict(), "though nothing was trained"
     assert {path.name for path in (tmp_path / "tuned").iterdir()} >= {"tuned.json", "parameters.h5"}
     assert not (tmp_path / "tuned" / "tuned.html").exists()
 

@@ -70,7 +70,9 @@ def as_run(teaching: Teaching, member: Seen) -> Run:
 def compared(sight: Sight, data: Tensor, made: Tensor, seed: int) -> Merit:
     """A classifier between two sets of images: it sees summaries and the largest principal components."""
     both = torch.cat([data, made])
-    axes = torch.pca_lowrank(both, min(COMPONENTS, *both.shape), niter=4)[2]
+    with torch.random.fork_rng(devices=[]):  # the components are found by chance directions
+        torch.manual_seed(derive(seed, "tune/components"))
+        axes = torch.pca_lowrank(both, min(COMPONENTS, *both.shape), niter=4)[2]
     tables = []
     for images in (data, made):
         seen = torch.cat([sight.all_of(images), images @ axes], 1).numpy()
