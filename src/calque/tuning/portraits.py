@@ -193,6 +193,8 @@ def scanned(scan: Scan, label: str, file: str, images: Mapping[str, Array], told
                Data("points", {label: scan.at}, columns))
     chosen = np.unique(np.linspace(0, len(scan.at) - 1, PICTURES).astype(int))
     shown = {which: flat(made)[chosen].astype(np.float64) for which, made in images.items()}
+    if next(iter(shown.values())).ndim == 2:  # lines: the simulation is black, as above
+        shown = dict(reversed(shown.items()))
     titles = [[f"{label} = {number(float(value))}"] for value in scan.at[chosen]]
     yield Plot(f"along_{file}", f"{told} along {label}", "scans", side_by_side(shown, titles, told),
                f"{len(chosen)} {' and '.join(shown)} images along {label}", of_events(shown), wide=True)
