@@ -26,9 +26,9 @@ from calque.tuning.sight import Seen, Sight, corrected, in_parts, look_at
 from calque.tuning.stages import Stages, settings
 
 SOFT = {"beta2": 0.99, "schedule": "cosine"}
-FIT = {"kind": "r3gan", "steps": 1500, "batch": 256, "average": 0.998, "optimiser": {"schedule": "cosine"}}
+FIT = {"kind": "r3gan", "steps": 3000, "batch": 256, "average": 0.999, "optimiser": {"schedule": "cosine"}}
 SUMMARY = {"kind": "emulator", "steps": 3000, "batch": 128, "average": 0.998, "optimiser": {"rate": 2e-3, **SOFT}}
-REFINE = {"kind": "emulator", "steps": 1500, "batch": 128, "average": 0.998, "optimiser": {"rate": 1e-3, **SOFT}}
+REFINE = {"kind": "emulator", "steps": 600, "batch": 128, "average": 0.998, "optimiser": {"rate": 1e-3, **SOFT}}
 SHORT = {"kind": "emulator", "steps": 3000, "batch": 256, "average": 0.998, "optimiser": {"rate": 3e-3, **SOFT}}
 NARROW: dict[str, Any] = {"latent": 0, "layers": 2, "base": 128, "shape": "flat", "norm": "none", "dropout": 0.0,
                           "activation": "silu", "skip": True}
