@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import calque
 from calque.cli import main
@@ -164,6 +165,19 @@ def test_a_stopped_tuning_ends_like_one_that_was_not(crude: Run, tmp_path: Path,
     parts = tune(crude, data, simulator=SPOTS, out=tmp_path / "parts", resume=True, **BRIEF)
     assert parts.to_dict() == whole.to_dict()
     assert str(parts) == str(whole)
+
+
+def test_what_was_simulated_is_read_with_its_parameters(crude: Run, tmp_path: Path) -> None:
+    """On another processor the parameters of now differ in the last digit."""
+    _, data = seen(400)
+    out = tmp_path / "tuned"
+    first = tune(crude, data, simulator=SPOTS, out=out, **BRIEF)
+    for path in (out / "stages" / "member-0.safetensors", out / "stages" / "tuner-0.safetensors"):
+        tensors = {name: tensor * (1 + 1e-6) for name, tensor in load_file(path).items()}
+        save_file(tensors, path)
+    again = tune(crude, data, simulator=SPOTS, out=out, resume=True, **BRIEF)
+    assert again.means["place"][0] == pytest.approx(first.means["place"][0], rel=1e-4)
+    assert again.to_dict() != first.to_dict()
 
 
 def refusals() -> dict[str, tuple[dict[str, Any], type[CalqueError], str]]:

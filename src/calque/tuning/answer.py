@@ -45,8 +45,7 @@ def imagined(teaching: Teaching, sight: Sight, draws: Sequence[Table]) -> tuple[
     stream = torch_stream(seed, "tune/compare")
     vectors = vectors[torch.randperm(len(vectors), generator=stream)]
     rows = torch.randperm(len(asked.data), generator=stream)[:COMPARED]
-    able = asked.physical(vectors[: len(rows)])
-    images = teaching.pictures("compare", sight, able)
+    able, images = teaching.pictures("compare", sight, asked.physical(vectors[: len(rows)]))
     return rows[: len(images)], able, images
 
 

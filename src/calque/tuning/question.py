@@ -11,9 +11,10 @@ from torch import Tensor
 
 from calque.errors import ConfigError, DataError
 from calque.preparing import Context
+from calque.reading import read
 from calque.run import Run
 from calque.seeds import numpy_stream
-from calque.simulating.parametric import Parametric
+from calque.simulating.parametric import IMAGE, Parametric
 from calque.table import Array, Table
 
 LEAST = 100  # images, below which there is no distribution to speak of
@@ -57,8 +58,16 @@ class Question:
         """Simulated images (N, D) of physical parameters (N, P), as the emulator makes them."""
         if self.simulator is None:
             raise ConfigError("there is no simulator; name one in [simulate]")
-        made = self.simulator.images(vectors[:, self.order], seed, cache=cache)
-        return encode_images(self.run, Table.of({self.run.preparation.columns[0]: made}))
+        return self.as_data(self.simulator.images(vectors[:, self.order], seed, cache=cache))
+
+    def simulated_before(self, cache: Path) -> tuple[Array, Tensor]:
+        """Physical parameters (N, P) and images (N, D) that a file keeps."""
+        kept = read(cache, columns=[*self.names, IMAGE])
+        return np.stack([kept[name] for name in self.names], 1), self.as_data(kept[IMAGE])
+
+    def as_data(self, images: Array) -> Tensor:
+        """Simulated images as the emulator makes them (N, D)."""
+        return encode_images(self.run, Table.of({self.run.preparation.columns[0]: images}))
 
     @property
     def order(self) -> list[int]:

@@ -142,15 +142,21 @@ class Teaching:
         if len(vectors) < wanted / 2:
             raise DataError(f"the simulator can draw only {len(vectors)} of {2 * wanted} parameter vectors that seem "
                             "to make the data; its rule leaves the others out")
-        return self.question.encode(vectors), self.pictures(f"simulations-{number}", sight, vectors)
+        vectors, images = self.pictures(f"simulations-{number}", sight, vectors)
+        return self.question.encode(vectors), images
 
-    def pictures(self, name: str, sight: Sight, vectors: Array) -> Tensor:
-        """Images (N, D) of physical parameters (N, P), simulated and kept, or emulated."""
+    def pictures(self, name: str, sight: Sight, vectors: Array) -> tuple[Array, Tensor]:
+        """Physical parameters (N, P) and their images (N, D), emulated or simulated.
+
+        What was simulated before is read, parameters and all: a processor may round those of now another way.
+        """
         if self.frozen:
             noise = self.normals(name, len(vectors), sight.emulator.noise)
-            return in_parts(sight.emulator.sample, noise, self.question.encode(vectors))
+            return vectors, in_parts(sight.emulator.sample, noise, self.question.encode(vectors))
         cache = None if self.stages.folder is None else self.stages.folder / f"{name}.h5"
-        return self.question.simulate(vectors, derive(self.stages.seed, f"tune/{name}"), cache)
+        if cache is not None and cache.is_file():
+            return self.question.simulated_before(cache)
+        return vectors, self.question.simulate(vectors, derive(self.stages.seed, f"tune/{name}"), cache)
 
     @contextmanager
     def initial(self, name: str) -> Iterator[None]:
