@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,14 +24,16 @@ from calque.run import load_run
 from calque.simulating.opening import parametric
 from calque.simulating.shapes import Lines
 from calque.table import Array, Table
-from calque.tuning import Tuned, tune
+from calque.tuning import load_tuned, tune
 
-BRIEF = {"members": 5, "rounds": 1, "simulations": 4000, "fit": {"steps": 1000}, "refine": {"steps": 400}}
+BRIEF = {"members": 5, "rounds": 1, "simulations": 2000, "plots": False, "fit": {"steps": 1000},
+         "summary": {"steps": 1500}, "refine": {"steps": 300}, "shortcut": {"steps": 1000}}
+TRUTH = np.array(list(Lines.truth.values())).T
 
 
-def pulls_of(found: Tuned, truth: Array) -> list[float]:
-    """(value − truth) / error of all means and widths; truth (2, P)."""
-    pairs = [*zip(found.means.values(), truth[0], strict=True), *zip(found.widths.values(), truth[1], strict=True)]
+def pulls_of(found: Mapping[str, Any]) -> list[float]:
+    """(value − truth) / error of all means and widths."""
+    pairs = [*zip(found["means"].values(), TRUTH[0], strict=True), *zip(found["widths"].values(), TRUTH[1], strict=True)]
     return [(value - true) / error for (value, error), true in pairs]
 
 
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--sample", type=Path, required=True, help="what the emulator learnt from")
     parser.add_argument("--sets", type=int, default=30)
+    parser.add_argument("--first", type=int, default=0, help="set, to share the work between processes")
     parser.add_argument("--images", type=int, default=2000, help="in each set")
     parser.add_argument("--out", type=Path, default=Path("runs/coverage"))
     parser.add_argument("--tune", type=json.loads, default=BRIEF, help="settings of [tune], as JSON")
@@ -55,13 +60,14 @@ def main() -> None:
     run, simulator = load_run(given.run), parametric("lines")
     known = calque.read(given.sample)
     rows = []
-    for number in range(given.sets):
+    for number in range(given.first, given.sets):
         vectors = simulator.choose(given.images, 5000 + number, "truth")
         data = Table.of({"image": simulator.unbounded().images(vectors, 5000 + number)})
         begun, folder = time.monotonic(), given.out / f"set-{number}"
-        found = tune(run, data, simulator=simulator, known=known, seed=number, quiet=True, out=folder,
-                     resume=folder.is_dir(), **given.tune)
-        rows.append(pulls_of(found, np.array(list(Lines.truth.values())).T))
+        if not (folder / "tuned.json").is_file():
+            tune(run, data, simulator=simulator, known=known, seed=number, quiet=True, out=folder,
+                 resume=folder.is_dir(), **given.tune)
+        rows.append(pulls_of(load_tuned(folder)))
         print(f"set {number}: {time.monotonic() - begun:.0f} s, pulls {' '.join(f'{x:+.1f}' for x in rows[-1])}",
               flush=True)
     pulls, names = np.array(rows), simulator.names
