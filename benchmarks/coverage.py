@@ -33,8 +33,8 @@ TRUTH = np.array(list(Lines.truth.values())).T
 
 def pulls_of(found: Mapping[str, Any]) -> list[float]:
     """(value − truth) / error of all means and widths."""
-    pairs = [*zip(found["means"].values(), TRUTH[0], strict=True), *zip(found["widths"].values(), TRUTH[1], strict=True)]
-    return [(value - true) / error for (value, error), true in pairs]
+    estimates = [*found["means"].values(), *found["widths"].values()]
+    return [(value - true) / error for (value, error), true in zip(estimates, TRUTH.ravel(), strict=True)]
 
 
 def describe(pulls: Array) -> str:
