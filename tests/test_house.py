@@ -209,3 +209,10 @@ def test_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == ["kind", *KINDS]
+
+
+def test_every_kind_is_in_the_docs() -> None:
+    from calque.kinds import KINDS
+
+    pages = "".join(page.read_text() for page in (REPOSITORY / "docs" / "models").glob("*.md"))
+    assert not [kind for kind in KINDS if f"`{kind}`" not in pages]
