@@ -203,6 +203,16 @@ def test_what_cannot_be_asked_is_one_clear_line(crude: Run, name: str) -> None:
         tune(crude, **{"simulator": SPOTS, **BRIEF, **given})
 
 
+def test_a_run_that_is_no_emulator_is_named(tmp_path: Path) -> None:
+    """Before the data are looked for."""
+    table = Table.of({name: np.random.default_rng(number).normal(size=600) for number, name in enumerate("abc")})
+    for context, message in ((["c"], r"\(kind 'nsf'\) is not, draws one image, but the events are a, b; leave"),
+                             ([], r"\(kind 'nsf'\) is no emulator with continuous parameters .* prepare.context")):
+        run = calque.fit(prepare(table, steps=[], context=context), "nsf", steps=1, batch=64, quiet=True, threads=1)
+        with pytest.raises(ConfigError, match=message):
+            tune(run, tmp_path / "absent.h5", **BRIEF)
+
+
 def test_a_folder_is_not_mixed_up(crude: Run, tmp_path: Path) -> None:
     _, data = seen(400)
     brief = {**BRIEF, "simulator": SPOTS, "out": tmp_path / "tuned"}

@@ -65,11 +65,12 @@ class Drawing(Generator):
         return -(0.5 * pulls.square() + log_width + 0.5 * math.log(2 * math.pi)).sum(1)
 
 
-def the_image(layout: Layout) -> tuple[int, ...]:
-    """The shape of an event that is one image; raises ConfigError for others."""
+def the_image(layout: Layout, asked: str = "this generator") -> tuple[int, ...]:
+    """The shape of an event that is one image; raises ConfigError, in which `asked` wants one, for others."""
     if len(layout.shapes) != 1 or not layout.shapes[0]:
-        described = ", ".join(f"{name} {shape}" for name, shape in zip(layout.names, layout.shapes, strict=True))
-        raise ConfigError(f"this generator draws one image, but the events are {described or 'empty'}; leave other "
+        described = ", ".join(f"{name} {shape}" if shape else name
+                              for name, shape in zip(layout.names, layout.shapes, strict=True))
+        raise ConfigError(f"{asked} draws one image, but the events are {described or 'empty'}; leave other "
                           "columns out with read.columns, or make parameters of them with prepare.context")
     return layout.shapes[0]
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from calque.errors import ConfigError, DataError
+from calque.models.drawing import the_image
 from calque.preparing import Context
 from calque.reading import read
 from calque.run import Run
@@ -75,16 +76,23 @@ class Question:
         return [] if self.simulator is None else [self.names.index(name) for name in self.simulator.names]
 
 
+def require_emulator(run: Run) -> None:
+    """Raise ConfigError for a run that makes no image of continuous parameters, before anything is read."""
+    asked, names = f"{run.folder or 'the run'} (kind {run.config.fit.kind!r})", run.context.names
+    if not names or any(condition.levels for condition in run.context.conditions):
+        raise ConfigError(f"{asked} is no emulator with continuous parameters (its contexts: "
+                          f"{', '.join(names) or 'none'}); name the parameters in prepare.context and fit it")
+    the_image(run.preparation.layout, f"an emulator, which {asked} is not,")
+
+
 def pose(run: Run, data: Table, simulations: Table, simulator: Parametric | None) -> Question:
     """Put a question; `simulations` have what the emulator learnt from.
 
     Raises ConfigError for a run that is no emulator or a simulator of other parameters, DataError for images that do
     not fit.
     """
+    require_emulator(run)
     names, column = run.context.names, run.preparation.columns
-    if not names or any(condition.levels for condition in run.context.conditions):
-        raise ConfigError(f"{run.folder or 'the run'} is no emulator with continuous parameters (its contexts: "
-                          f"{', '.join(names) or 'none'}); name the parameters in prepare.context and fit it")
     if simulator is not None and set(simulator.names) != set(names):
         raise ConfigError(f"the simulator {simulator.name!r} has the parameters {', '.join(simulator.names)}, the "
                           f"emulator {', '.join(names)}")

@@ -25,7 +25,7 @@ from calque.table import Table
 from calque.threads import threads
 from calque.tuning.answer import answer
 from calque.tuning.page import origin_of, save_page
-from calque.tuning.question import pose
+from calque.tuning.question import pose, require_emulator
 from calque.tuning.sight import Seen, Sight
 from calque.tuning.stages import Stages
 from calque.tuning.teaching import Teaching
@@ -61,6 +61,7 @@ def tune(
     Raises ConfigError, DataError, FileError, StoppedError.
     """
     run = run if isinstance(run, Run) else load_run(Path(run))
+    require_emulator(run)
     config = build_config({"tune": merge(run.config.tune.model_dump(), settings)}, "calque.tune").tune
     opened = simulator or (open_simulator(run.config.simulate) if run.config.simulate else None)
     images, truth = with_truth(data, run.preparation.columns, run.context.names)
