@@ -23,6 +23,7 @@ from calque.table import Array, Layout, Table
 from calque.tuning import Tuned, load_tuned, tune
 from calque.tuning.sight import corrected, look_at, regressed
 from calque.tuning.stages import Stages
+from calque.tuning.teaching import Teaching
 
 PIXELS = np.arange(12)
 BRIEF: dict[str, Any] = {"quiet": True, "plots": False, "members": 2, "rounds": 1, "simulations": 200,
@@ -165,6 +166,17 @@ def test_a_stopped_tuning_ends_like_one_that_was_not(crude: Run, tmp_path: Path,
     parts = tune(crude, data, simulator=SPOTS, out=tmp_path / "parts", resume=True, **BRIEF)
     assert parts.to_dict() == whole.to_dict()
     assert str(parts) == str(whole)
+
+
+def test_what_was_trained_is_not_prepared_for_again(crude: Run, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a training that is done stay unseen; the answer is the same."""
+    _, data = seen(400)
+    first = tune(crude, data, simulator=SPOTS, out=tmp_path / "tuned", **BRIEF)
+    monkeypatch.setattr(Teaching, "sample", lambda self: pytest.fail("asked for rows"))
+    monkeypatch.setattr(Stages, "play", lambda *given: pytest.fail("trained again"))
+    again = tune(crude, data, simulator=SPOTS, out=tmp_path / "tuned", resume=True, **BRIEF)
+    assert again.to_dict() == first.to_dict()
 
 
 def test_what_was_simulated_is_read_with_its_parameters(crude: Run, tmp_path: Path) -> None:

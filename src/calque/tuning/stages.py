@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load, save
@@ -29,6 +29,14 @@ UNFINISHED = "unfinished.safetensors"
 EVERY = 250  # steps between checkpoints
 
 
+class Rows(NamedTuple):
+    """Events x (N, D) of context (N, C), drawn by weights (N,)."""
+
+    x: Tensor
+    context: Tensor
+    weights: Tensor
+
+
 @dataclass(frozen=True)
 class Stages:
     """Where trainings are kept, the seed of them all, and whether somebody wants to stop."""
@@ -38,28 +46,26 @@ class Stages:
     quiet: bool
     stop: threading.Event
 
-    def train(self, name: str, objective: Objective, x: Tensor, context: Tensor, weights: Tensor,
-              wanted: Mapping[str, Any]) -> Generator:
+    def train(self, name: str, objective: Objective, rows: Callable[[], Rows], wanted: Mapping[str, Any]) -> Generator:
         """Train an objective's generator with the [fit] settings `wanted`; what was trained before is read.
 
-        Rows x (N, D) and context (N, C) are drawn by weights (N,). Raises StoppedError after Ctrl-C, DivergedError.
+        Nobody asks for `rows` then: they may take long. Raises StoppedError after Ctrl-C, DivergedError.
         """
         done = self.folder / f"{name}.safetensors" if self.folder else None
         if done is not None and done.is_file():
             objective.generator.load_state_dict(load(done.read_bytes()))
             return objective.generator.eval().requires_grad_(False)
-        trained = self.play(name, objective.train(), x, context, weights, settings(wanted))
+        trained = self.play(name, objective.train(), rows(), settings(wanted))
         if done is not None:
             write_bytes(done, save(contiguous(trained.state_dict())))
             (done.parent / UNFINISHED).unlink(missing_ok=True)
         return trained.requires_grad_(False)
 
-    def play(self, name: str, objective: Objective, x: Tensor, context: Tensor, weights: Tensor,
-             config: Config) -> Generator:
+    def play(self, name: str, objective: Objective, rows: Rows, config: Config) -> Generator:
         """The loop, from where it was interrupted."""
         fit, seed = config.fit, derive(self.seed, f"tune/{name}")
-        loop = Loop(objective, Batches(x, context, weights, min(fit.batch, len(x)), torch.device("cpu"),
-                                       objective.paired), fit, seed)
+        batches = Batches(*rows, min(fit.batch, len(rows.x)), torch.device("cpu"), objective.paired)
+        loop = Loop(objective, batches, fit, seed)
         torch.manual_seed(seed)
         objective.begin(loop.batches.draw)
         path = self.folder / UNFINISHED if self.folder else None

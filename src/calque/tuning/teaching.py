@@ -23,7 +23,7 @@ from calque.seeds import derive, numpy_stream, torch_stream
 from calque.table import Array, Layout
 from calque.tuning.question import Question
 from calque.tuning.sight import Seen, Sight, corrected, in_parts, look_at
-from calque.tuning.stages import Stages, settings
+from calque.tuning.stages import Rows, Stages, settings
 
 SOFT = {"beta2": 0.99, "schedule": "cosine"}
 FIT = {"kind": "r3gan", "steps": 3000, "batch": 256, "average": 0.999, "optimiser": {"schedule": "cosine"}}
@@ -43,7 +43,7 @@ class Teaching:
     question: Question
     config: TuneConfig
     stages: Stages
-    near: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # encoded parameters and images
+    near: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # images and encoded parameters
 
     def first_sight(self) -> Sight:
         """The emulator as it is, and a network that learns parameters from what the emulator learnt from."""
@@ -57,18 +57,21 @@ class Teaching:
 
     def summarise(self, name: str, network: Generator, wanted: dict[str, Any]) -> Generator:
         """Teach a network the parameters of images."""
-        parameters, images, weights = self.sample()
-        return self.stages.train(name, Emulation(network), parameters, images, weights, wanted)
+        def rows() -> Rows:
+            images, parameters, weights = self.sample()
+            return Rows(parameters, images, weights)
 
-    def sample(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Encoded parameters, images and weights of all simulations: a quarter from everywhere, the rest near."""
-        everywhere = (self.question.parameters, self.question.simulated)
+        return self.stages.train(name, Emulation(network), rows, wanted)
+
+    def sample(self) -> Rows:
+        """Images of encoded parameters, all simulations: a quarter from everywhere, the rest near."""
+        everywhere = (self.question.simulated, self.question.parameters)
         if not self.near:
-            return *everywhere, torch.ones(len(everywhere[0]))
-        parameters, images = (torch.cat(parts) for parts in zip(everywhere, *self.near, strict=True))
+            return Rows(*everywhere, torch.ones(len(everywhere[0])))
+        images, parameters = (torch.cat(parts) for parts in zip(everywhere, *self.near, strict=True))
         known, close = len(everywhere[0]), len(parameters) - len(everywhere[0])
         weights = torch.cat([torch.full((known,), KNOWN / known), torch.full((close,), (1 - KNOWN) / close)])
-        return parameters, images, weights
+        return Rows(images, parameters, weights)
 
     def tuner(self, name: str, sight: Sight, weights: Tensor) -> Seen:
         """A generator of parameters whose images look like the data, of which rows count by weights (N,)."""
@@ -80,8 +83,12 @@ class Teaching:
             parameters = build_generator(wanted, Layout.flat(asked.names), 0)
             seen = Seen(parameters, sight, asked.low, asked.high)
             objective = build_objective(wanted, seen)
-        look = sight.all_of(asked.data)
-        trained = self.stages.train(name, objective, look, look[:, :0], weights, merge(FIT, self.config.fit))
+
+        def rows() -> Rows:
+            looks = sight.all_of(asked.data)
+            return Rows(looks, looks[:, :0], weights)
+
+        trained = self.stages.train(name, objective, rows, merge(FIT, self.config.fit))
         assert isinstance(trained, Seen)
         return trained
 
@@ -92,7 +99,7 @@ class Teaching:
         """
         parameters, images = self.imagine(number, sight, tuner)
         held = torch.arange(len(parameters)) // self.repeat % HELD == 0
-        self.near.append((parameters[~held], images[~held]))
+        self.near.append((images[~held], parameters[~held]))
         refine = merge(REFINE, self.config.refine)
         summary = self.summarise(f"summary-{number}", movable(sight.summary), refine)
         emulator = self.emulate(f"emulator-{number}", sight.emulator, refine)
@@ -118,20 +125,23 @@ class Teaching:
         if KINDS[fit.kind].objective != "emulation":
             raise ConfigError(f"an emulator of kind {fit.kind!r} cannot be taught on; set tune.frozen = true to take "
                               "it as it is, or fit one of kind 'emulator'")
-        parameters, images, weights = self.sample()
         objective = Emulation(movable(emulator), **checked("fit.objective", Emulation, fit.objective))
-        return self.stages.train(name, objective, images, parameters, weights, wanted)
+        return self.stages.train(name, objective, self.sample, wanted)
 
     def shortcut(self, name: str, sight: Sight) -> Sight:
         """The same sight by way of a small network, unless images are wanted at every step."""
         wanted = merge(SHORT, self.config.shortcut)
         if not wanted["steps"]:
             return sight
-        parameters, _, weights = self.sample()
-        looks = in_parts(sight.emulated, parameters, self.normals(name, len(parameters), sight.of_image))
+
+        def rows() -> Rows:
+            _, parameters, weights = self.sample()
+            noise = self.normals(name, len(parameters), sight.of_image)
+            return Rows(in_parts(sight.emulated, parameters, noise), parameters, weights)
+
         with self.initial(name):
-            network = DenseGenerator(Layout.flat(self.question.names), parameters.shape[1], **NARROW)
-        return replace(sight, shortcut=self.stages.train(name, Emulation(network), looks, parameters, weights, wanted))
+            network = DenseGenerator(Layout.flat(self.question.names), len(self.question.names), **NARROW)
+        return replace(sight, shortcut=self.stages.train(name, Emulation(network), rows, wanted))
 
     def imagine(self, number: int, sight: Sight, tuner: Seen) -> tuple[Tensor, Tensor]:
         """Encoded parameters that a tuner draws, and images of them."""
