@@ -21,6 +21,7 @@ from calque.simulating import simulate, simulator
 from calque.simulating.kept import made_by
 from calque.simulating.opening import open_simulator, parametric
 from calque.simulating.parametric import Parametric
+from calque.simulating.source import digest
 
 DECAY = '''
 """Counts of a decay in 5 bins of time."""
@@ -223,12 +224,36 @@ def test_the_cache_is_read_again_and_nothing_else(mine: Path) -> None:
                               (parametric("mydecay:decay", {"scale": 2}, SPACE, folder=mine), vectors, 1)):
         with pytest.raises(FileError, match=r"kept.h5 holds other simulations .*remove it"):
             other.images(more, seed, cache=path)
-    (mine / "mydecay.py").write_text(DECAY + "\n# another version\n")
+    (mine / "mydecay.py").write_text(DECAY.replace("np.arange(6)", "np.arange(7)"))
     with pytest.raises(FileError, match=r"holds other simulations \(source .*, now "):
         parametric("mydecay:decay", None, SPACE, folder=mine).images(vectors, 1, cache=path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(FileError, match=r"kept.h5 is damaged"):
         opened.images(vectors, 1, cache=path)
+
+
+@pytest.mark.parametrize(("before", "after", "same"), [
+    ("DAYS = 2.0\ndef f(p, s, k=1):\n    return DAYS * p", "# of a week\nDAYS = 2.0\n\n\n"
+     "def f(p: Array, s: int, k: int = 1) -> Array:\n    'Says.'\n    return (DAYS * p)  # them", True),
+    ("@dataclass\nclass F:\n    a: int = 1\n    b: int = 2", "@dataclass\nclass F:\n    'A field.'\n    a: float = 1\n"
+     "    b: str = 2", True),
+    ("@dataclass\nclass F:\n    a: int\n    b: int", "@dataclass\nclass F:\n    b: int\n    a: int", False),
+    ("def f(p, s):\n    return p", "def f(p, s):\n    return -p", False),
+    ("def f(p, s, k=1):\n    return p", "def f(p, s, k=2):\n    return p", False),
+    ("A = 'words'", "A = 'more words'", False),
+])
+def test_the_code_of_a_source_counts_not_how_it_is_written(tmp_path: Path, before: str, after: str, same: bool) -> None:
+    for name, text in (("before.py", before), ("after.py", after)):
+        (tmp_path / name).write_text(text)
+    assert (digest(str(tmp_path / "before.py")) == digest(str(tmp_path / "after.py"))) is same
+
+
+def test_what_is_compiled_counts_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "f.so").write_bytes(b"\x7fELF 1")
+    one = digest(str(tmp_path / "f.so"))
+    (tmp_path / "f.so").write_bytes(b"\x7fELF 2")
+    assert "" != one != digest(str(tmp_path / "f.so"))
+    assert digest(None) == digest(str(tmp_path / "absent.py")) == ""
 
 
 def test_a_cache_is_complete_or_absent(mine: Path) -> None:

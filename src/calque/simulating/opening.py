@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import math
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from calque.errors import ConfigError, unknown
 from calque.simulating import PARAMETRIC, SIMULATORS, find
 from calque.simulating.parametric import IMAGE, Parametric
+from calque.simulating.source import digest
 
 Space = Mapping[str, tuple[float, float]]
 
@@ -179,8 +179,3 @@ def limits(space: Space) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
                               "otherwise")
     low, high = np.array(list(space.values()), dtype=float).T
     return low, high
-
-
-def digest(path: str | None) -> str:
-    """What identifies a source file: the beginning of its SHA-256."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path and Path(path).is_file() else ""
