@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calque.judging.drawing.paper import LINES, QUIET, figure, label_powers, safe_label, styled
+from calque.judging.drawing.paper import LINES, QUIET, figure, label_numbers, safe_label, styled
 from calque.judging.drawing.plot import Data, Plot, number
 from calque.leaderboard.ranking import Line
 
@@ -62,7 +62,7 @@ def draw(shown: Sequence[Line]) -> Figure:
               alpha=0.5, zorder=0)
     axes.set_xlabel("events per second, one thread")
     axes.set_ylabel("worst AUC")
-    label_powers(axes.xaxis)
+    label_numbers(axes.xaxis)
     label_above_half(axes, shown)
     name_points(axes, shown)
     return made

@@ -21,7 +21,7 @@ from calque.judging.drawing.paper import (
     entitle,
     figure,
     label_axis,
-    label_plainly,
+    label_numbers,
     safe_label,
 )
 from calque.judging.drawing.plot import STILL, Data, Numbers, Plot, number
@@ -97,7 +97,7 @@ def distribution(columns: Mapping[str, Numbers], members: int, label: str, binni
     upper.set_xlim(edges[0], edges[-1])
     upper.set_ylabel("share per bin")
     upper.legend(loc="upper right")
-    label_plainly(upper.yaxis)
+    label_numbers(upper.yaxis)
     label_axis(upper, "x", label, binning)
     lower.axvspan(max(edges[0], bounds[0]), min(edges[-1], bounds[1]), color=FAKE, alpha=0.6, linewidth=0)
     lower.set_xlim(*bounds)
@@ -106,7 +106,7 @@ def distribution(columns: Mapping[str, Numbers], members: int, label: str, binni
     lower.set_xticks([], minor=True)
     lower.set_xlabel("drawn above, in the whole space", fontsize=11)
     lower.set_gid(STILL)
-    label_plainly(lower.xaxis)
+    label_numbers(lower.xaxis)
     for axes in (upper, lower):
         entitle(axes)
     return made
@@ -220,6 +220,6 @@ def draw_scan(scan: Scan, columns: Mapping[str, Numbers], label: str) -> Figure:
     label_axis(lower, "x", label, Binning(scan.at[[0, -1]]))
     for axes in (upper, lower):
         entitle(axes)
-        label_plainly(axes.yaxis)
+        label_numbers(axes.yaxis)
     made.align_ylabels()
     return made

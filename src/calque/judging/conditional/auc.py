@@ -12,11 +12,11 @@ from calque.errors import ConfigError
 from calque.judging.classifying.classifier import Trial, trial
 from calque.judging.classifying.scores import squared_error
 from calque.judging.classifying.trees import Kind, limited
-from calque.judging.conditional.bins import Bins, check_context
+from calque.judging.conditional.bins import Bins, in_view
 from calque.judging.conditional.worst import InBins
 from calque.judging.measure import Estimate
 from calque.judging.resampling import REPLICAS
-from calque.judging.samples import NotMeasurableError, Sample, check_weights, flat_names, samples
+from calque.judging.samples import NotMeasurableError, Sample, flat_names, samples
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
@@ -60,10 +60,7 @@ class ConditionalAUC:
 
         Without reference rows it shuffles real and generated ones.
         """
-        for table in (real, fake, *([] if reference is None else [reference])):
-            check_weights(table, "a classifier")
-        seen = self.view(real)
-        check_context(self.context, seen)
+        seen = in_view(self.view, self.context, "a classifier", real, fake, *([] if reference is None else [reference]))
         ours, theirs, more = samples(self.view, real, fake, reference)
         more = theirs if more is None else more
         count = min(len(ours), len(theirs), len(more), self.rows)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from calque.errors import ConfigError, DataError
 from calque.judging.classifying.trees import bin_edges
+from calque.judging.samples import check_weights
+from calque.judging.views import View
 from calque.table import Table
 
 Numbers = NDArray[np.float64]
@@ -57,6 +59,15 @@ def in_words(column: str, edges: Numbers, unit: str) -> tuple[str, ...]:
     behind = f" {unit}" if unit else ""
     inner = (f"{low:.4g} < {column} ≤ {high:.4g}{behind}" for low, high in pairwise(edges))
     return (f"{column} ≤ {edges[0]:.4g}{behind}", *inner, f"{column} > {edges[-1]:.4g}{behind}")
+
+
+def in_view(view: View, context: tuple[str, ...], purpose: str, real: Table, *others: Table) -> Table:
+    """The real rows in a view, in which there are contexts; raises as `check_weights` and `check_context` do."""
+    for table in (real, *others):
+        check_weights(table, purpose)
+    seen = view(real)
+    check_context(context, seen)
+    return seen
 
 
 def check_context(context: tuple[str, ...], table: Table) -> None:

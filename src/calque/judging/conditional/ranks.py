@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.errors import ConfigError, DataError
-from calque.judging.conditional.bins import Bins, check_context
+from calque.judging.conditional.bins import Bins, in_view
 from calque.judging.conditional.ranked import Ranked, flatness
 from calque.judging.measure import Estimate
-from calque.judging.samples import NotMeasurableError, Sample, check_weights, comparable, effective, flat_names
+from calque.judging.samples import NotMeasurableError, Sample, comparable, effective, flat_names
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
@@ -59,10 +59,7 @@ class Ranks:
         self, real: Table, fake: Table, reference: Table | None = None, seed: int = 0
     ) -> tuple[Estimate, ...]:
         """Estimate every column that is no context; the floor is 1, so `reference` plays no part."""
-        for table in (real, fake):
-            check_weights(table, "ranks")
-        seen, drawn = self.view(real), self.view(fake)
-        check_context(self.context, seen)
+        seen, drawn = in_view(self.view, self.context, "ranks", real, fake), self.view(fake)
         names = [name for name in comparable(seen, drawn) if name not in self.context]
         asked = min(len(real), self.rows if self.draw else len(fake))
         cells = Cells.of(seen, self.context, self.bins, asked)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.errors import ConfigError
-from calque.judging.conditional.bins import Bins, check_context
+from calque.judging.conditional.bins import Bins, in_view
 from calque.judging.conditional.ranks import Draw, answered
 from calque.judging.drawing.binning import around
 from calque.judging.measure import Estimate, finite
-from calque.judging.samples import NotMeasurableError, check_weights, comparable
+from calque.judging.samples import NotMeasurableError, comparable
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Array, Table
@@ -76,10 +76,7 @@ class Response:
         self, real: Table, fake: Table, reference: Table | None = None, seed: int = 0
     ) -> tuple[Estimate, ...]:
         """Estimate every column of images; equal contexts are looked for in real and in `reference` rows."""
-        for table in (real, fake):
-            check_weights(table, "a mean difference")
-        seen = self.view(real)
-        check_context(self.context, seen)
+        seen = in_view(self.view, self.context, "a mean difference", real, fake)
         images = [name for name in comparable(seen, self.view(fake)) if seen[name].ndim > 1]
         if not images:
             return ()

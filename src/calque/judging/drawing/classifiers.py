@@ -10,7 +10,7 @@ from calque.judging.classifying.classifier import Judgement
 from calque.judging.classifying.scores import Scores
 from calque.judging.drawing.binning import Binning
 from calque.judging.drawing.overlays import in_numbers, in_words, overlay
-from calque.judging.drawing.paper import LINES, QUIET, entitle, figure, label_plainly, safe_label
+from calque.judging.drawing.paper import LINES, QUIET, entitle, figure, label_numbers, safe_label
 from calque.judging.drawing.plot import Data, Numbers, Plot, number
 from calque.judging.drawing.tails import share_beyond
 from calque.judging.measure import plus_minus
@@ -88,8 +88,8 @@ def draw(curve: dict[str, Numbers], floors: list[dict[str, Numbers]], note: str)
     lower.set_ylabel("difference", loc="center")
     for axes in (upper, lower):
         entitle(axes)
-        label_plainly(axes.yaxis)
-    label_plainly(lower.xaxis)
+        label_numbers(axes.yaxis)
+    label_numbers(lower.xaxis)
     made.align_ylabels()
     return made
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calque.judging.drawing.curves import IDEAL, points, titles
-from calque.judging.drawing.paper import LINES, QUIET, entitle, figure, label_plainly
+from calque.judging.drawing.paper import LINES, QUIET, entitle, figure, label_numbers
 from calque.judging.drawing.plot import Data, Plot, number
 
 if TYPE_CHECKING:
@@ -86,6 +86,6 @@ def path(x: Sequence[float], y: Sequence[float], steps: Sequence[float], title: 
     axes.set_xlabel("critic's loss")
     axes.set_ylabel(title)
     entitle(axes, f"critic's loss against {title}")
-    label_plainly(axes.xaxis)
-    label_plainly(axes.yaxis)
+    label_numbers(axes.xaxis)
+    label_numbers(axes.yaxis)
     return made

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calque.judging.drawing.paper import LINES, QUIET, entitle, figure, label_plainly, label_powers, safe_label
+from calque.judging.drawing.paper import LINES, QUIET, entitle, figure, label_numbers, safe_label
 from calque.judging.drawing.plot import Data, Plot, number
 from calque.judging.glossary import explained
 
@@ -87,10 +87,9 @@ def draw(axes: Axes, history: Sequence[Mapping[str, Any]], keys: Sequence[str]) 
         axes.plot(steps, values, color=colour, linewidth=1.5, marker="o" if len(steps) < 60 else None, markersize=3.2,
                   label=safe_label(key))
     name, title = keys[0], titles().get(keys[0])
-    label_plainly(axes.yaxis)
     if name == "chi2" and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
-        label_powers(axes.yaxis)
+    label_numbers(axes.yaxis)
     if name in IDEAL:
         axes.axhline(IDEAL[name], color=QUIET, linewidth=1, linestyle=":")
     entitle(axes, title or "losses", 1.05)

@@ -10,7 +10,7 @@ import numpy as np
 from calque.judging.drawing import overlays, pairs
 from calque.judging.drawing.binning import Binning
 from calque.judging.drawing.paper import FAKE, FIELD, QUIET, REAL, WORDS, entitle, figure, label_axis, safe_label
-from calque.judging.drawing.paper import label_plainly as plainly
+from calque.judging.drawing.paper import label_numbers as plainly
 from calque.judging.drawing.plot import Data, Numbers, Plot, number
 from calque.table import Array, Table
 

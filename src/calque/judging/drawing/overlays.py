@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calque.judging.drawing.binning import Binning, outside
-from calque.judging.drawing.paper import (
-    FAKE,
-    QUIET,
-    REAL,
-    WORDS,
-    entitle,
-    figure,
-    label_axis,
-    label_plainly,
-    label_powers,
-)
+from calque.judging.drawing.paper import FAKE, QUIET, REAL, WORDS, entitle, figure, label_axis, label_numbers
 from calque.judging.drawing.plot import Data, Numbers, number
 
 if TYPE_CHECKING:
@@ -72,7 +62,7 @@ def set_share_scale(axes: Axes, contents: Numbers) -> None:
         axes.set_yscale("log")
         low = max(low, high * 1e-7) / 2
         axes.set_ylim(low, high * (high / low) ** 0.42)
-        label_powers(axes.yaxis)
+        label_numbers(axes.yaxis)
     else:
         axes.set_ylim(0, 1.38 * high)
 
@@ -113,7 +103,7 @@ def draw_ratio(axes: Axes, edges: Numbers, ratio: Ratio, reach: float | None = N
         axes.plot(centres[beyond], place, marker, color=FAKE, markersize=4.5)
     axes.set_ylim(1 - reach, 1 + reach)
     axes.set_ylabel("gen. / real", loc="center")
-    label_plainly(axes.yaxis)
+    label_numbers(axes.yaxis)
 
 
 def ratio_reach(ratio: Numbers, error: Numbers) -> float:

@@ -8,16 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.judging.drawing.binning import Binning
-from calque.judging.drawing.paper import (
-    FIELD,
-    WORDS,
-    entitle,
-    figure,
-    label_axis,
-    label_plainly,
-    label_powers,
-    safe_label,
-)
+from calque.judging.drawing.paper import FIELD, WORDS, entitle, figure, label_axis, label_numbers, safe_label
 from calque.judging.drawing.plot import Data
 
 if TYPE_CHECKING:
@@ -79,7 +70,7 @@ def colour_bar(made: Figure, axes: Axes, image: Any, label: str) -> None:
     entitle(beside)
     bar = made.colorbar(image, cax=beside)
     bar.set_label(safe_label(label), loc="top", fontsize=11)
-    (label_powers if beside.get_yscale() == "log" else label_plainly)(beside.yaxis)
+    label_numbers(beside.yaxis)
     beside.minorticks_off()
     beside.tick_params(labelsize=10, which="both", direction="out", left=False)
 

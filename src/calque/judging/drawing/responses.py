@@ -9,7 +9,7 @@ import numpy as np
 
 from calque.judging.drawing import overlays
 from calque.judging.drawing.binning import Binning
-from calque.judging.drawing.paper import FAKE, REAL, entitle, figure, label_axis, label_plainly, safe_names
+from calque.judging.drawing.paper import FAKE, REAL, entitle, figure, label_axis, label_numbers, safe_names
 from calque.judging.drawing.plot import Data, Numbers, Plot, number
 from calque.judging.measure import Estimate
 from calque.judging.report import Report
@@ -64,7 +64,7 @@ def draw(estimate: Estimate, label: str) -> Figure:
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylabel("difference / pixels' spread")
     axes.legend(loc="upper right")
-    label_plainly(axes.yaxis)
+    label_numbers(axes.yaxis)
     label_axis(axes, "x", label, Binning(edges))
     entitle(axes)
     return made

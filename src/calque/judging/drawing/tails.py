@@ -9,7 +9,7 @@ import numpy as np
 
 from calque.judging.drawing.binning import Binning, central_range
 from calque.judging.drawing.overlays import Ratio, draw_ratio, middles, points, ratio_reach
-from calque.judging.drawing.paper import FAKE, REAL, entitle, figure, label_axis, label_powers
+from calque.judging.drawing.paper import FAKE, REAL, entitle, figure, label_axis, label_numbers
 from calque.judging.drawing.plot import Data, Numbers, number
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def set_scale(axes: Axes, pair: tuple[Tail, Tail]) -> None:
     shares = np.concatenate([tail.real for tail in pair])
     axes.set_yscale("log")
     axes.set_ylim(max(float(shares[shares > 0].min(initial=1.0)), 1e-8) / 4, 3 * max(float(shares.max()), BEGIN))
-    label_powers(axes.yaxis)
+    label_numbers(axes.yaxis)
 
 
 def steps(places: Numbers) -> Numbers:
