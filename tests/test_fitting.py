@@ -80,6 +80,16 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "siamese emulator": {"kind": "siamese-emulator", "model": {"features": 8, "nodes": 16}},
     "least squares against a siamese network alone": {
         "kind": "siamese-emulator", "objective": {"pixel": 0.0, "adversary": 1.0, "game": "least-squares"}},
+    "convolutional": {"kind": "dcgan", "model": {"base": 4, "norm": "batch"}, "objective": {"base": 4, "lazy": 1}},
+    "convolutional, normalised, constrained": {
+        "kind": "dcgan", "model": {"base": 4, "norm": "spectral", "skip": True},
+        "objective": {"base": 4, "norm": "spectral", "constraint": "none", "strength": 0.0, "lazy": 1,
+                      "constrain": 1.0}},
+    "layers": {"kind": "calogan", "model": {"channels": 2}, "objective": {"base": 2, "constrain": 0.5}},
+    "growing, half way": {"kind": "progressive-gan", "model": {"base": 4, "layers": 2},
+                          "objective": {"base": 4, "layers": 2, "hold": 0, "fade": 2}},
+    "styled, half way": {"kind": "stylegan", "model": {"base": 4, "layers": 2},
+                         "objective": {"base": 4, "layers": 2, "hold": 0, "fade": 2}},
 }
 
 

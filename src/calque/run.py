@@ -174,7 +174,9 @@ class Run:
 
 
 def chunk(generator: Generator) -> int:
-    """Rows of which the widest layer's output stays in the cache."""
+    """Rows of which the widest layer's output stays in the cache, unless the generator knows better."""
+    if generator.at_once:
+        return generator.at_once
     widest = max((len(weights) for weights in generator.parameters() if weights.ndim > 1), default=1)
     return min(BLOCK, max(CHUNK, CACHE // widest))
 

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from calque.errors import DataError
 from calque.fitting.collapse import check_critic, clipped, narrowest, sizes
+from calque.fitting.constrainer import Constrainer
 from calque.fitting.constraints import CONSTRAINTS, Constraint
 from calque.fitting.games import GAMES, Game
+from calque.fitting.growth import Growth
 from calque.fitting.objective import Batch, Objective
-from calque.fitting.settings import against_signs, check_constraint, check_labels, check_tricks
+from calque.fitting.settings import against_signs, check_constraint, check_labels, check_tricks, refuse_ignored
 from calque.fitting.unrolling import Judge, unrolled
-from calque.models import Critic, DenseGenerator, Generator
+from calque.models import CRITICS, DenseGenerator, Generator
 from calque.models.codes import Codes
 from calque.models.network import Norm, Shape, choose
 
@@ -35,13 +37,16 @@ class Adversarial(Objective):
 
     `label_blur` is the width of the normal noise on the labels (`blur_labels`: both, or real only), 0.3 in games
     that have labels; `input_blur` that on real events, each batch anew, in prepared units. `strength` is the
-    constraint's: a penalty's factor, or the largest weight under clipping. The critic's network has the
-    generator's vocabulary: widths base·nodes·2^i or flat.
+    constraint's: a penalty's factor, or the largest weight under clipping. A penalty may be taken in every `lazy`-th
+    step only, as many times as strong (arXiv:1912.04958, section 3.1). The `critic` is dense, or one that looks at
+    images; all have the dense generator's vocabulary: widths base·nodes·2^i or flat, of layers or of channels.
 
     The generator may look `unroll` gradient steps of size `unroll_rate` (0.1) of the critic ahead (arXiv:1611.02163).
     With `feature_matching` it brings the means of the critic's last hidden layer together, in place of the game's
     loss (arXiv:1606.03498). Where it has codes, both players raise `information` (1) times the lower bound of what
-    the critic's last hidden layer tells of them (arXiv:1606.03657, eq. 5).
+    the critic's last hidden layer tells of them (arXiv:1606.03657, eq. 5). To `constrain` is to add so many times the
+    difference between real and generated events in how well a third network reads their context (arXiv:1807.01954).
+    Networks that grow `hold` each resolution and `fade` the next one in (arXiv:1710.10196).
 
     The sign of a row's weight goes with its real and its generated events; penalties take rows as they are drawn.
     That is sound where each term is linear in its row's weight and a constraint bounds the critic: not with batch
@@ -51,9 +56,10 @@ class Adversarial(Objective):
     """
 
     def __init__(self, generator: Generator, *, game: str = "non-saturating", constraint: str = "none",
-                 strength: float | None = None, critic_turns: int = 1, label_blur: float | None = None,
+                 strength: float | None = None, lazy: int = 1, critic_turns: int = 1, label_blur: float | None = None,
                  blur_labels: Literal["both", "real"] | None = None, input_blur: float = 0.001, unroll: int = 0,
                  unroll_rate: float | None = None, feature_matching: bool = False, information: float | None = None,
+                 constrain: float = 0.0, hold: int | None = None, fade: int | None = None, critic: str = "dense",
                  layers: int = 3, nodes: float = 1.0, base: int = 256, shape: Shape = "pyramid", norm: Norm = "batch",
                  dropout: float = 0.2, momentum: float | None = None, activation: str = "leaky-relu") -> None:
         super().__init__(generator)
@@ -61,31 +67,41 @@ class Adversarial(Objective):
         self.constraint: Constraint = choose("constraint", constraint, CONSTRAINTS)()
         self.codes = generator.codes if isinstance(generator, DenseGenerator) else Codes()
         check_labels(game, self.game, label_blur, blur_labels)
-        check_constraint(constraint, self.constraint, strength, norm)
+        check_constraint(constraint, self.constraint, strength, norm, lazy)
         check_tricks(critic_turns, unroll, unroll_rate, information, self.codes.size > 0)
-        self.unsound = against_signs(game, self.game, constraint, norm)
-        self.signed = not self.unsound
+        refuse_ignored("constrain", constrain, generator.context > 0, "events without a context have none to follow")
         self.strength = strength if strength is not None else self.constraint.strength or 0.0
+        self.lazy = lazy
         self.label_blur, self.input_blur = 0.3 if label_blur is None else label_blur, input_blur
         self.blur_fake = blur_labels != "real"
         self.unroll, self.unroll_rate = unroll, 0.1 if unroll_rate is None else unroll_rate
         self.feature_matching, self.information = feature_matching, 1.0 if information is None else information
-        self.turns = ("critic",) * critic_turns + ("generator",)
-        self.critic = Critic(generator.size, generator.context, layers=layers, nodes=nodes, base=base, shape=shape,
-                             norm=norm, dropout=dropout, momentum=momentum, activation=activation,
-                             bias=not self.game.relative, outputs=self.game.outputs)
+        self.turns = ("critic",) * critic_turns + ("constrainer",) * (constrain > 0) + ("generator",)
+        self.critic = choose("critic", critic, CRITICS)(
+            generator.layout, generator.context, layers=layers, nodes=nodes, base=base, shape=shape, norm=norm,
+            dropout=dropout, momentum=momentum, activation=activation, bias=not self.game.relative,
+            outputs=self.game.outputs)
+        self.constrain = constrain
+        self.constrainer = Constrainer(generator.layout, generator.context) if constrain else None
+        self.growth = Growth(generator, [self.critic], hold, fade)
+        self.unsound = against_signs(game, self.game, constraint, norm, self.critic.within, constrain)
+        self.signed = not self.unsound
         reads = self.codes.size and self.information
         self.reader = nn.Linear(self.critic.width, self.codes.size) if reads else None
 
     @property
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """Critic, with what reads codes from its last hidden layer, and generator."""
+        """Critic, with what reads codes from its last hidden layer, the constrainer where there is one, generator."""
         reader = [] if self.reader is None else list(self.reader.parameters())
-        return {"critic": [*self.critic.parameters(), *reader], "generator": list(self.generator.parameters())}
+        third = {} if self.constrainer is None else {"constrainer": list(self.constrainer.parameters())}
+        return {"critic": [*self.critic.parameters(), *reader], **third,
+                "generator": list(self.generator.parameters())}
 
     def noise(self, player: str) -> dict[str, int]:
         """Latent vectors; for the critic blurs and what its penalty draws."""
         latent = {"latent": self.game.draws * self.generator.noise}
+        if player == "constrainer":
+            return {}
         if player == "generator" and not self.unroll:
             return latent
         labels = {"labels": 2} if self.game.labelled else {}
@@ -95,13 +111,20 @@ class Adversarial(Objective):
         """The game's loss for whose turn it is."""
         if batch.weight is not None and self.unsound:
             raise DataError(f"the sample has negative weights: {self.unsound}")
+        batch = self.growth.seen(batch)
         if player == "critic":
-            return self.critic_loss(self.critic, batch, self.still(batch))
+            share = 0 if step % self.lazy else self.lazy
+            return self.critic_loss(self.critic, batch, self.still(batch), share)
+        if self.constrainer is not None and player == "constrainer":
+            return self.constrainer.loss(batch)
         fake = self.generated(batch)
-        return self.generator_loss(self.ahead(batch, fake) if self.unroll else self.critic, batch, fake)
+        loss = self.generator_loss(self.ahead(batch, fake) if self.unroll else self.critic, batch, fake)
+        return loss if self.constrainer is None else loss + self.constrain * self.constrainer.mismatch(batch, fake)
 
     def after(self, player: str, step: int) -> None:
-        """Weights that a constraint holds are held at once."""
+        """Weights that a constraint holds are held at once; at the end of a step the networks grow."""
+        if player == "generator":
+            self.growth.follow(step + 1)
         if player == "critic" and self.constraint.holds:
             with torch.no_grad():
                 for weight in self.critic.parameters():
@@ -125,18 +148,18 @@ class Adversarial(Objective):
         return unrolled(self.critic, lambda judge: self.critic_loss(judge, batch, fake),
                         partial(self.constraint.hold, strength=self.strength), self.unroll, self.unroll_rate)
 
-    def critic_loss(self, judge: Judge, batch: Batch, fake: Tensor) -> Tensor:
-        """Real against generated events, with penalty and codes."""
+    def critic_loss(self, judge: Judge, batch: Batch, fake: Tensor, share: int = 1) -> Tensor:
+        """Real against generated events, with so many times the penalty, and codes."""
         real = batch.x + self.input_blur * batch.noise["input"]
         seen = self.look(judge, real, fake, batch.context)
         loss = batch.mean(self.game.critic(*self.scores(seen), *self.labels(batch))) - self.told(seen, batch)
-        if not self.constraint.penalises:
+        if not self.constraint.penalises or not share:
             return loss
         context, other = batch.context.repeat(2, 1), torch.cat([seen.other, seen.other])
 
         def score(x: Tensor) -> Tensor:
             return self.game.score(judge(x, context[: len(x)])[0], other[: len(x)])
-        return loss + self.strength * self.constraint.penalty(score, real, fake[: len(real)], batch.noise)
+        return loss + share * self.strength * self.constraint.penalty(score, real, fake[: len(real)], batch.noise)
 
     def generator_loss(self, judge: Judge, batch: Batch, fake: Tensor) -> Tensor:
         """The game's or the features', with codes."""
@@ -179,6 +202,7 @@ class Adversarial(Objective):
 
     def diagnose(self, batch: Batch) -> dict[str, Any]:
         """Scores and slopes, the generator's narrowest column, sizes of the critic's weights, what codes tell."""
+        batch = self.growth.seen(batch)
         rows, events = len(batch.x), torch.cat([batch.x, self.still(batch)]).requires_grad_()
         self.eval()  # no dropout, running statistics, exact norms
         seen = self.look(self.critic, events[:rows], events[rows:], batch.context)

@@ -15,9 +15,13 @@ BINS = 40  # of a histogram of weights
 
 
 def narrowest(batch: Batch, fake: Tensor) -> float:
-    """Generated spread over real spread, in the column where it is smallest: 1 is right, 0 a collapsed generator."""
-    ratios = spread(batch, fake) / spread(batch, batch.x).clamp(min=torch.finfo(fake.dtype).tiny)
-    return float(ratios.min())
+    """Generated spread over real spread, in the column where it is smallest: 1 is right, 0 a collapsed generator.
+
+    Columns that do not vary in the batch, such as pixels that are always dark, do not count.
+    """
+    real = spread(batch, batch.x)
+    ratios = spread(batch, fake)[real > 0] / real[real > 0]
+    return float(ratios.min()) if len(ratios) else 1.0
 
 
 def spread(batch: Batch, x: Tensor) -> Tensor:

@@ -126,7 +126,8 @@ def check_reach(generator: Generator, x: Tensor) -> None:
     low, high = generator.reach
     if len(x) and (x.min() < low - 1e-4 or x.max() > high + 1e-4):
         raise ConfigError(f"prepared columns go from {x.min():.3g} to {x.max():.3g}, but this generator's output "
-                          f"stays in [{low:g}, {high:g}]; end with the step 'minmax * low={low:g} high={high:g}', or "
+                          f"stays in [{low:g}, {high:g}]; end with the step 'minmax * low={low:g} "
+                          f"high={min(high, 1):g}', or "
                           "choose fit.model.output = \"linear\" (gan), fit.model.likelihood = \"gaussian\" (vae)")
 
 

@@ -15,11 +15,14 @@ def check_labels(name: str, game: Game, label_blur: float | None, blur_labels: s
     refuse_ignored("blur_labels", blur_labels, label_blur != 0, "label_blur = 0 leaves all labels alone")
 
 
-def check_constraint(name: str, constraint: Constraint, strength: float | None, norm: str) -> None:
+def check_constraint(name: str, constraint: Constraint, strength: float | None, norm: str, lazy: int) -> None:
     """Raise ConfigError for a constraint that does nothing, or that batch norm breaks."""
     if constraint.penalises and norm == "batch":
         raise ConfigError(f"constraint {name!r} is about single events, and batch norm mixes them; "
                           'set fit.objective.norm = "none" or "layer"')
+    refuse_ignored("lazy", lazy if lazy > 1 else None, constraint.penalises, f"the constraint {name!r} is no penalty")
+    if lazy < 1:
+        raise ConfigError(f"lazy = {lazy}: a penalty is taken every so many steps, 1 or more")
     refuse_ignored("strength", strength, constraint.strength is not None, f"the constraint {name!r} has no strength")
     if strength is not None and strength <= 0 and name != "none":
         raise ConfigError(f"strength = {strength:g} leaves nothing of the constraint {name!r}; take a number "
@@ -43,8 +46,12 @@ def refuse_ignored(name: str, value: float | str | None, used: bool, why: str) -
         raise ConfigError(f"{name} = {value!r} would be ignored: {why}; leave fit.objective.{name} out")
 
 
-def against_signs(name: str, game: Game, constraint: str, norm: str) -> str:
+def against_signs(name: str, game: Game, constraint: str, norm: str, within: bool, constrain: float) -> str:
     """Why signed weights are unsound in a game, with the remedy; empty where they are sound."""
+    if within:
+        return 'the critic is told the spread of events of both signs; set fit.objective.critic = "convolutional"'
+    if constrain:
+        return "the constrainer's squared errors have no lower bound with them; set fit.objective.constrain = 0"
     if norm == "batch":
         return 'batch norm in the critic mixes events of both signs; set fit.objective.norm = "none"'
     if game.steep:

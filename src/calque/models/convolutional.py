@@ -4,40 +4,64 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from calque.errors import ConfigError
 from calque.models.generator import Generator, beside
+from calque.models.network import ACTIVATIONS, Dropout, Norm, choose
 from calque.table import Layout
 
 CONVOLUTIONS: dict[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORMS: dict[int, Callable[..., nn.Module]] = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d,
+                                                    3: nn.BatchNorm3d}
 
 
 class Convolutional(nn.Module):
     """Convolutions of stride two, then one dense layer: flat images (B, D) of a shape → features (B, width).
 
-    Each layer halves every axis and has the channels that `channels` tells. Raises ConfigError for a shape of no or of
-    more than three axes.
+    Each layer halves every axis and has the channels that `channels` tells; several `images` of the shape lie one
+    after another. Raises ConfigError for a shape of no or of more than three axes.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: int = 128, channels: Sequence[int] = (16, 32, 48)) -> None:
+    def __init__(self, shape: tuple[int, ...], width: int = 128, channels: Sequence[int] = (16, 32, 48), *,
+                 images: int = 1, activation: str = "leaky-relu", norm: Norm = "none", dropout: float = 0.0,
+                 momentum: float = 0.9) -> None:
         super().__init__()
         if len(shape) not in CONVOLUTIONS:
             raise ConfigError(f"convolutions need images of one to three axes, not of shape {shape}")
-        convolution, self.shape = CONVOLUTIONS[len(shape)], shape
+        convolution, axes, self.shape = CONVOLUTIONS[len(shape)], len(shape), shape
         parts: list[nn.Module] = []
-        for inputs, outputs in zip([1, *channels], channels, strict=False):
-            parts += [convolution(inputs, outputs, 4, 2, 2), nn.LeakyReLU(0.2)]
+        for inputs, outputs in pairwise([images, *channels]):
+            parts += follow(convolution(inputs, outputs, 4, 2, 2), outputs, axes, activation, norm, dropout, momentum)
             shape = tuple(length // 2 + 1 for length in shape)
         self.layers, self.width = nn.Sequential(*parts), width
-        self.last = nn.Sequential(nn.Linear(channels[-1] * math.prod(shape), width), nn.LeakyReLU(0.2))
+        last = nn.Linear(([images, *channels])[-1] * math.prod(shape), width)
+        self.last = nn.Sequential(*follow(last, width, 0, activation, norm, dropout, momentum))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) → (B, width)."""
-        features: Tensor = self.last(self.layers(x.reshape(-1, 1, *self.shape)).flatten(1))
+        features: Tensor = self.last(self.layers(x.reshape(len(x), -1, *self.shape)).flatten(1))
         return features
+
+
+def follow(layer: nn.Module, width: int, axes: int, activation: str, norm: Norm, dropout: float = 0.0,
+           momentum: float = 0.9) -> list[nn.Module]:
+    """A layer of so many outputs or channels, of images with so many axes, and what follows it as in a dense network.
+
+    Layer norm is over all channels and pixels of an event; spectral norm is over the kernel as a matrix
+    (arXiv:1802.05957, section 3).
+    """
+    if norm == "spectral":
+        layer = spectral_norm(layer)
+    norms = {"none": None, "spectral": None, "layer": lambda: nn.GroupNorm(1, width),
+             "batch": lambda: BATCH_NORMS[axes](width, momentum=1 - momentum)}
+    make_norm = choose("norm", norm, norms)
+    return [layer, choose("activation", activation, ACTIVATIONS)(), *([make_norm()] if make_norm else []),
+            *([Dropout(dropout)] if dropout else [])]
 
 
 class Siamese(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -51,8 +53,16 @@ class Critic(nn.Module):
     """Dense layers from an event to one score, or to `outputs` numbers.
 
     Without `bias` the last layer has none, for games in which a shift of all scores means nothing. Under
-    `spectral` norm all layers are normalised, the last one too. `width` is that of the last hidden layer.
+    `spectral` norm all layers are normalised, the last one too. `width` is that of the last hidden layer. No critic
+    but some of images is told the spread `within` few events.
     """
+
+    within = False
+
+    @classmethod
+    def of(cls, layout: Layout, context: int = 0, **settings: Any) -> Critic:
+        """For events of a layout, whatever their shapes."""
+        return cls(layout.size, context, **settings)
 
     def __init__(self, size: int, context: int = 0, *, layers: int = 3, nodes: float = 1.0, base: int = 256,
                  shape: Shape = "pyramid", activation: str = "leaky-relu", norm: Norm = "batch",

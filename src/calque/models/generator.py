@@ -22,6 +22,7 @@ class Generator(nn.Module):
     has_density: bool = False
     costly_density: bool = False  # far more than a draw: nobody looks at it unasked
     averages: bool = False  # draws the mean of events rather than events like them
+    at_once: int | None = None  # events that a processor draws together; none: what its cache holds of the weights
     reach: tuple[float, float] = (-math.inf, math.inf)  # values that can come out
 
     def __init__(self, layout: Layout, context: int = 0) -> None:

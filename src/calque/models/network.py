@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeGuard
 
@@ -15,9 +16,9 @@ Norm = Literal["none", "batch", "layer", "spectral"]
 Shape = Literal["pyramid", "flat"]
 ACTIVATIONS = {"leaky-relu": lambda: nn.LeakyReLU(0.2), "relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU,
                "tanh": nn.Tanh, "elu": nn.ELU}
-OUTPUTS = {"linear": nn.Identity, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+OUTPUTS = {"linear": nn.Identity, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 FEW = 16  # outputs, below which a product of matrices is faster with its sides exchanged
-RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
+RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "relu": (0.0, math.inf)}
 
 
 def widths(layers: int, nodes: float, base: int = 256, shape: Shape = "pyramid") -> list[int]:

@@ -76,8 +76,8 @@ class Teaching:
     def tuner(self, name: str, sight: Sight, weights: Tensor) -> Seen:
         """A generator of parameters whose images look like the data, of which rows count by weights (N,)."""
         asked, wanted = self.question, settings(merge(FIT, self.config.fit))
-        if KINDS[wanted.fit.kind].objective != "adversarial":
-            kinds = ", ".join(kind for kind, known in KINDS.items() if known.objective == "adversarial")
+        if not plays(wanted.fit.kind):
+            kinds = ", ".join(filter(plays, KINDS))
             raise ConfigError(f"tune.fit.kind = {wanted.fit.kind!r} plays no game against the data; these do: {kinds}")
         with self.initial(name):
             parameters = build_generator(wanted, Layout.flat(asked.names), 0)
@@ -189,3 +189,8 @@ class Teaching:
 def movable(network: Generator) -> Generator:
     """A copy that can be taught."""
     return copy.deepcopy(network).train().requires_grad_(True)
+
+
+def plays(kind: str) -> bool:
+    """Whether a kind plays a game of numbers, as parameters are."""
+    return KINDS[kind].objective == "adversarial" and not KINDS[kind].image

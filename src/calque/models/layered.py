@@ -1,0 +1,113 @@
+"""Images of several shapes, and numbers, drawn together: locally connected layers with attention between images."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, pad
+
+from calque.errors import ConfigError
+from calque.models.conditionals import Columnwise
+from calque.models.generator import Generator, beside
+from calque.models.images import Shape, coarser, described, images_of, pixels
+from calque.models.network import OUTPUTS, RANGES, choose, dense
+from calque.table import Layout
+
+KERNEL = 3
+
+
+class LocallyConnected(nn.Module):
+    """A convolution whose weights differ from pixel to pixel: (B, inputs, *shape) → (B, outputs, *shape).
+
+    Each pixel sees its neighbours up to one away on every axis, zeros beyond the edge.
+    """
+
+    def __init__(self, inputs: int, outputs: int, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.each = Columnwise(pixels(shape), inputs * KERNEL ** len(shape), outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A matrix product at every pixel."""
+        axes = len(self.shape)
+        seen = pad(x, (KERNEL // 2, KERNEL // 2) * axes)
+        for axis in range(axes):
+            seen = seen.unfold(2 + axis, KERNEL, 1)
+        around = seen.permute(*range(2, 2 + axes), 0, 1, *range(2 + axes, 2 + 2 * axes)).reshape(
+            pixels(self.shape), len(x), -1)
+        made: Tensor = self.each(around, slice(None))
+        return made.permute(1, 2, 0).reshape(len(x), -1, *self.shape)
+
+
+class Image(nn.Module):
+    """One image of an event, which may look at the one before."""
+
+    def __init__(self, inputs: int, width: int, shape: Shape, attends: bool) -> None:
+        super().__init__()
+        self.shape, self.width = shape, width
+        self.start = nn.Linear(inputs, width * pixels(shape))
+        self.local = LocallyConnected(width, width, shape)
+        self.gate = LocallyConnected(2 * width, 1, shape) if attends else None
+        self.last = LocallyConnected(width, 1, shape)
+
+    def forward(self, hidden: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What all images share (B, H) and the features of the one before → pixels (B, P), and features."""
+        start = leaky_relu(self.start(hidden), 0.2).view(-1, self.width, *self.shape)
+        features = leaky_relu(self.local(start), 0.2)
+        if self.gate is not None and before is not None:
+            seen = coarser(before, self.shape)
+            own = torch.sigmoid(self.gate(torch.cat([features, seen], 1)))
+            features = own * features + (1 - own) * seen
+        return self.last(features).flatten(1), features
+
+
+class Layered(Generator):
+    """Every layer of a calorimeter by a network of its own (idea of CaloGAN: Paganini et al. 2017, arXiv:1712.10321).
+
+    A dense network of `layers` with `nodes` each makes of latent and context what all have in common; of that come the
+    numbers, and for every image `channels` feature maps through locally connected layers. Between them each image
+    takes over, pixel by pixel, a learnt share of the features of the image before it, averaged or repeated to its
+    shape. Raises ConfigError for images of different numbers of axes.
+
+    >>> Layered(Layout(("e", "layer_0", "layer_1"), ((), (3, 96), (12, 12))), 1).size
+    433
+    """
+
+    at_once = 250
+
+    def __init__(self, layout: Layout, context: int = 0, *, latent: int = 32, layers: int = 2, nodes: int = 64,
+                 channels: int = 6, output: str = "linear") -> None:
+        super().__init__(layout, context)
+        shapes = images_of(layout)
+        if len({len(shape) for shape in shapes.values()}) > 1:
+            raise ConfigError(f"this network draws images of as many axes each, but the events are {described(layout)};"
+                              " leave columns out with read.columns")
+        if min(layers, nodes, channels) < 1:
+            raise ConfigError(f"layers = {layers}, nodes = {nodes} and channels = {channels} make no network; take one "
+                              "or more of each")
+        self.noise = latent
+        self.numbers = [name for name in layout.names if name not in shapes]
+        if not self.numbers:
+            self.reach = RANGES.get(output, self.reach)
+        *body, _, _ = dense(latent + context, [nodes] * layers, 1)
+        self.body, self.head = nn.Sequential(*body), nn.Linear(nodes, len(self.numbers)) if self.numbers else None
+        self.images = nn.ModuleDict({f"image {place}": Image(nodes, channels, shape, attends=place > 0)
+                                     for place, shape in enumerate(shapes.values())})
+        self.shapes, self.bound = shapes, choose("output", output, OUTPUTS)()
+
+    def sample(self, noise: Tensor, context: Tensor) -> Tensor:
+        """(B, noise) and (B, C) → (B, D)."""
+        hidden = self.body(beside(noise, context))
+        columns = {} if self.head is None else dict(zip(self.numbers, self.head(hidden).unbind(1), strict=True))
+        features: Tensor | None = None
+        for name, image in zip(self.shapes, self.images.values(), strict=True):
+            columns[name], features = image(hidden, features)
+            columns[name] = self.bound(columns[name])
+        return self.layout.pack(columns)
+
+
+def log_mean_exp(x: Tensor, sharpness: Tensor) -> Tensor:
+    """log⟨exp(βx)⟩/β over the last axis: of logarithms, that of their sum; β → 0 gives the mean, β → ∞ the largest."""
+    return (torch.logsumexp(sharpness * x, -1) - math.log(x.shape[-1])) / sharpness
