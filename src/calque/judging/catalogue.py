@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from calque.errors import ConfigError, unknown
+from calque.geometry import Geometry
 from calque.judging.classifying.classifier import Classifier
 from calque.judging.classifying.region import Region
 from calque.judging.classifying.trees import Kind
@@ -23,6 +24,8 @@ from calque.judging.joint import (
 from calque.judging.measure import Measure
 from calque.judging.neighbours.copying import Copying
 from calque.judging.neighbours.coverage import Coverage
+from calque.judging.showers.calibration import Calibration
+from calque.judging.showers.cells import ShowerCells
 from calque.judging.views import View
 from calque.judging.worth import Worth
 
@@ -33,7 +36,7 @@ class Budget:
 
     One thread, as trees on several wait for each other wherever something else runs. `rows` go into a classifier at
     most, `neighbours` into measures of pairs of rows. `context` names the columns that the generator was given, and
-    `draw` gives generated rows for rows of them.
+    `draw` gives generated rows for rows of them. `geometry` is where the voxels of showers lie.
     """
 
     kind: Kind = "fast"
@@ -47,6 +50,7 @@ class Budget:
     threads: int | None = 1
     context: tuple[str, ...] = ()
     draw: Draw | None = None
+    geometry: Geometry | None = None
 
     def classifier(self, kind: Kind, view: View) -> Classifier:
         """Make a classifier of this kind in a view."""
@@ -72,14 +76,25 @@ CATALOGUE: dict[str, Make] = {
                                                        threads=budget.threads),
     "ranks": lambda view, budget: Ranks(budget.context, view, budget.draw),
     "response": lambda view, budget: Response(budget.context, view, budget.draw),
+    "calibration": lambda _, budget: Calibration(known(budget.geometry)),
+    "cells": lambda _, budget: ShowerCells(known(budget.geometry)),
 }
 QUICK = ("trees", "columns", "sliced")
 NEEDS_TRAINING = ("copying", "worth")
 NEEDS_CONTEXT = ("conditional", "ranks", "response")
 NEEDS_DRAWS = ("response",)
+NEEDS_GEOMETRY = ("calibration", "cells")  # of the showers themselves, whatever the view
+UNFIT_FOR_SHOWERS = ("response",)  # two showers of one energy are not alike
 PIXELS = ("response",)  # images, not numbers
 SINGLE = ("columns", "region", "correlation", "fpd", "kpd", "worth", "conditional", "ranks")  # numbers, not pixels
 ONCE = ("conditional", "response")  # taken in the first view only: its numbers are of a context, whatever the view
+
+
+def known(geometry: Geometry | None) -> Geometry:
+    """Geometry that a measure of showers needs."""
+    if geometry is None:
+        raise ConfigError("showers are judged with their geometry: name their layout (read.layout)")
+    return geometry
 
 
 def chosen(measures: str | Sequence[str]) -> tuple[str, ...]:

@@ -41,6 +41,19 @@ GLOSSARY: dict[str, Entry] = {
     ),
     "response": Entry("Response", "Difference of images of equal parameters over the pixels' spread: 0 is the same."),
     "response_in_bins": Entry("Response in bins of the context", "The same in the worst bin of each parameter."),
+    "energy_response": Entry(
+        "Energy response",
+        "Mean of total over incident energy, off the real one in the worst bin of energy: 0 is the same.",
+    ),
+    "energy_resolution": Entry(
+        "Energy resolution",
+        "The same of the spread of the response over its mean: 0 is the same, 0.1 is ten per cent.",
+    ),
+    "sparsity": Entry("Sparsity", "Mean share of a layer's cells with energy, generated over real: 1 is the same."),
+    "cell_spectrum": Entry(
+        "Spectrum of cells",
+        "Separation power of the energies above zero of a layer's cells: 0 is the same, 1 is disjoint.",
+    ),
     "ranks": Entry("Ranks", "Distance of the ranks of real among generated values from uniform ones: 0 is calibrated."),
     "ks": Entry(
         "Kolmogorov–Smirnov",

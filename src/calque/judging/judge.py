@@ -7,23 +7,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from calque.errors import ConfigError
+from calque.geometry import Geometry
 from calque.judging.catalogue import (
     CATALOGUE,
     NEEDS_CONTEXT,
     NEEDS_DRAWS,
+    NEEDS_GEOMETRY,
     NEEDS_TRAINING,
     ONCE,
     PIXELS,
     SINGLE,
+    UNFIT_FOR_SHOWERS,
     Budget,
     chosen,
 )
 from calque.judging.classifying.classifier import Classifier, Judgement
-from calque.judging.images import image_columns, image_view
+from calque.judging.images import image_columns
 from calque.judging.measure import Estimate, Measure
 from calque.judging.report import Report
 from calque.judging.samples import NotMeasurableError, check_overlap, comparable
-from calque.judging.views import View, natural_views, view
+from calque.judging.showers.challenge import challenge_views
+from calque.judging.showers.observables import number_view
+from calque.judging.views import RAW, View, natural_views, view
 from calque.table import Table
 
 
@@ -36,6 +41,7 @@ def judge_tables(
     define: Mapping[str, Mapping[str, str]] | None = None,
     measures: str | Sequence[str] = "all",
     seed: int = 0,
+    geometry: Geometry | None = None,
     **budget: Any,
 ) -> Report:
     """Compare generated rows with real rows that no training saw.
@@ -43,13 +49,14 @@ def judge_tables(
     `train` are the rows of the training: floors compare them with `real`, and copying is tested. `views` are names
     or views (default: raw, derived where there are px and py, images where there are any, and those of `define`,
     which makes views of expressions: {"mass": {"m": "sqrt(e**2 - p**2)"}}); `measures` is "all", "quick" or names from
-    the catalogue; `budget` holds the settings of `Budget`. Raises DataError where the tables cannot be compared,
+    the catalogue. With the `geometry` of showers their observables stand for images, and CaloChallenge's views may be
+    asked for. `budget` holds the settings of `Budget`. Raises DataError where the tables cannot be compared,
     ConfigError for impossible settings.
     """
-    seen = asked_views(real, views, define or {})
-    allowed = Budget(**budget)
+    seen = asked_views(real, views, define or {}, geometry)
+    allowed = Budget(**budget, geometry=geometry)
     real.require(allowed.context)
-    able = possible(measures, train is not None, bool(allowed.context), allowed.draw is not None)
+    able = possible(measures, train is not None, allowed)
     wanted = list(made(able, seen, real, allowed, strict=not isinstance(measures, str)))
     comparable(real, fake)
     check_overlap(real, fake, "judging needs rows that were generated")
@@ -60,34 +67,40 @@ def judge_tables(
         outcome.add(name, measure, real, fake, train, seed)
     tables = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
     sizes = {name: {"rows": len(table), "effective": table.effective_size} for name, table in tables.items()}
-    return Report(tuple(outcome.estimates), sizes, seed, outcome.judgements, tuple(outcome.notes))
+    return Report(tuple(outcome.estimates), sizes, seed, outcome.judgements, tuple(outcome.notes), geometry)
 
 
-def possible(measures: str | Sequence[str], trained: bool, context: bool, draws: bool) -> list[str]:
+def possible(measures: str | Sequence[str], trained: bool, budget: Budget) -> list[str]:
     """Measures for which everything is there; raises ConfigError where one asked for by name lacks something."""
     lacking = dict.fromkeys(() if trained else NEEDS_TRAINING, "the rows of the training (train)")
-    lacking |= dict.fromkeys(() if draws else NEEDS_DRAWS, "what the generator draws for given contexts: a run")
-    lacking |= dict.fromkeys(() if context else NEEDS_CONTEXT, "the columns that the generator was given (context)")
+    lacking |= dict.fromkeys(() if budget.draw else NEEDS_DRAWS,
+                             "what the generator draws for given contexts: a run")
+    lacking |= dict.fromkeys(() if budget.context else NEEDS_CONTEXT,
+                             "the columns that the generator was given (context)")
+    lacking |= dict.fromkeys(() if budget.geometry else NEEDS_GEOMETRY, "a layout of showers (read.layout)")
     names = chosen(measures)
     for name in () if measures == "all" else names:
         if name in lacking:
             raise ConfigError(f"the measure {name!r} needs {lacking[name]}; name them, or leave the measure out")
-    return [name for name in names if name not in lacking]
+    unfit = UNFIT_FOR_SHOWERS if measures == "all" and budget.geometry else ()
+    return [name for name in names if name not in lacking and name not in unfit]
 
 
 def asked_views(
-    real: Table, views: Sequence[str | View] | None, define: Mapping[str, Mapping[str, str]]
+    real: Table, views: Sequence[str | View] | None, define: Mapping[str, Mapping[str, str]],
+    geometry: Geometry | None = None,
 ) -> list[View]:
     """The views to judge in; raises ConfigError for a name that is neither known nor defined."""
     check_names(real, define)
-    summary = image_view(real)
+    summary = number_view(real, geometry)
     natural = {known.name: known for known in (*natural_views(real), *([] if summary is None else [summary]))}
     natural |= {name: View.of_expressions(name, expressions) for name, expressions in define.items()}
     if views is None:
         return list(natural.values())
     if not views:
         raise ConfigError("no view to judge in; leave views out, or name at least one")
-    return [view(asked, natural) for asked in views]
+    more = {known.name: known for known in challenge_views(real, geometry)}
+    return [view(asked, natural | more) for asked in views]
 
 
 def check_names(real: Table, define: Mapping[str, Mapping[str, str]]) -> None:
@@ -137,13 +150,17 @@ def made(
     """
     shown = {seen.name: seen(real.rows(slice(0, 1))) for seen in views}
     for name in names:
+        if name in NEEDS_GEOMETRY:
+            yield name, CATALOGUE[name](RAW, budget)
+            continue
         needed = set(budget.context if name in NEEDS_CONTEXT else ())
         able = [seen for seen in views if needed <= set(shown[seen.name].features)
                 and not (name in SINGLE and image_columns(shown[seen.name]))
                 and not (name in PIXELS and not image_columns(shown[seen.name]))]
         if not able and name in SINGLE and strict:
             raise ConfigError(f"the measure {name!r} takes numbers, not pixels ({', '.join(image_columns(real))}); "
-                              "judge in the view 'images' too, or in one of expressions (judge.define)")
+                              f"judge in the view '{'observables' if budget.geometry else 'images'}' too, or in one of "
+                              "expressions (judge.define)")
         if not able and name in PIXELS and strict:
             raise ConfigError(f"the measure {name!r} takes images; no view has both columns of images and the contexts")
         for seen in able[:1] if name in ONCE else able:

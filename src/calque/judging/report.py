@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from calque.errors import ConfigError, unknown
+from calque.geometry import Geometry
 from calque.judging.classifying.classifier import Judgement
 from calque.judging.glossary import explained
 from calque.judging.measure import Estimate, finite, plus_minus
@@ -18,6 +19,7 @@ CERTAIN = 5.0  # the same for a sentence about the worst of many measures
 MOST_REPEATED = 0.01  # share of generated rows that may equal a training row by chance
 CLASSIFIERS = ("auc", "auc_network")
 COLUMNS = ("ks", "wasserstein", "chi2", "kl", "js", "separation", "tail_low", "tail_high")
+LAYERS = ("sparsity", "cell_spectrum")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Report:
     """All estimates of a comparison, the sizes of the samples, and the classifiers' output for plots.
 
     `sizes` gives rows and effective rows ((Σw)²/Σw²) of "real", "fake" and, where known, "train"; `judgements`
-    the output of every classifier in every view; `notes` what was left out, and why.
+    the output of every classifier in every view; `notes` what was left out, and why; `geometry` where the voxels of
+    showers lie.
     """
 
     estimates: tuple[Estimate, ...]
@@ -33,6 +36,7 @@ class Report:
     seed: int
     judgements: Mapping[str, Judgement] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
+    geometry: Geometry | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> Estimate:
         """Find an estimate by name, e.g. report["auc_raw"]; raises ConfigError that names the nearest."""
@@ -168,10 +172,10 @@ def farthest_value(estimates: Iterable[Estimate]) -> Estimate | None:
 
 
 def shortened(estimates: Iterable[Estimate]) -> list[Estimate]:
-    """Keep one estimate of each measure of columns, the farthest, and the worth in all columns together."""
+    """Keep one estimate of each measure of columns or layers, the farthest, and the worth in all columns together."""
     kept: dict[str, Estimate] = {}
     for estimate in estimates:
-        key = estimate.measure if estimate.measure in (*COLUMNS, "worth") else estimate.name
+        key = estimate.measure if estimate.measure in (*COLUMNS, *LAYERS, "worth") else estimate.name
         if key not in kept or rank(estimate) > rank(kept[key]):
             kept[key] = estimate
     return list(kept.values())

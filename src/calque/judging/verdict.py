@@ -11,12 +11,14 @@ from calque.atomic import check_folder
 from calque.config import Config, ReadConfig
 from calque.errors import ConfigError, DataError, FileError
 from calque.folder import ReportFolder
+from calque.geometry import Geometry
 from calque.judging.drawing.plots import draw_plots, write_plots
 from calque.judging.judge import judge_tables
 from calque.judging.page import save_page
 from calque.judging.report import Report
 from calque.preparing import JUDGE, TRAIN, Data
 from calque.reading import find, fingerprint, read
+from calque.reading.deposits import geometry_in
 from calque.run import Run, load_run
 from calque.seeds import derive
 from calque.table import Table
@@ -32,6 +34,7 @@ def judge(
     plots: bool = True,
     seed: int = 0,
     reading: Mapping[str, Any] | None = None,
+    geometry: Geometry | None = None,
     **settings: Any,
 ) -> Report:
     """Judge a run on rows that its training never saw, or a sample `fake` against a real one.
@@ -39,19 +42,22 @@ def judge(
     A run from a folder rereads its input files, which must be the same (by hash); `data` names them where they
     moved. Its report is kept in its folder: report.json, report.html and plots/. Two samples are tables or
     files (read with the settings `reading`; `train` are the rows of the training, where they are known), and
-    their report goes to `out`. Other settings are those of `judge_tables`. Raises CalqueError in one line.
+    their report goes to `out`. Showers are known by their layout, or their `geometry`. Other settings are those of
+    `judge_tables`. Raises CalqueError in one line.
     """
     if out is not None:
         check_folder(Path(out))
     if fake is not None:
         return judge_samples(run, fake, train, ReportFolder(Path(out)) if out else None, plots, seed,
-                             reading or {}, settings)
+                             reading or {}, geometry, settings)
     if isinstance(run, Table) or train is not None or out is not None or reading:
         raise ConfigError("a real sample is judged against a generated one: name both")
-    return judge_run(run if isinstance(run, Run) else load_run(Path(run)), data, plots, seed, settings)
+    return judge_run(run if isinstance(run, Run) else load_run(Path(run)), data, plots, seed, geometry, settings)
 
 
-def judge_run(run: Run, data: str | Path | None, plots: bool, seed: int, settings: Mapping[str, Any]) -> Report:
+def judge_run(
+    run: Run, data: str | Path | None, plots: bool, seed: int, geometry: Geometry | None, settings: Mapping[str, Any]
+) -> Report:
     """Judge a run on rows that its training never saw."""
     sample = run.data or reread(run, data)
     real, training = sample.judged(JUDGE), sample.judged(TRAIN)
@@ -65,21 +71,31 @@ def judge_run(run: Run, data: str | Path | None, plots: bool, seed: int, setting
         return run.sample(len(contexts), context=contexts, seed=seed)
 
     context = tuple(name for name in run.context.names if name in kept)
-    report = judge_tables(real, fake, train=training, seed=seed, context=context, draw=draw, **settings)
+    report = judge_tables(real, fake, train=training, seed=seed, context=context, draw=draw,
+                          geometry=geometry or geometry_of_run(run, data), **settings)
     if run.reports is not None:
         said = {"plots": plots, "seed": seed, **settings}
         keep(report, real, fake, run.reports, plots, said, str(run.folder), run.history, run.provenance)
     return report
 
 
+def geometry_of_run(run: Run, data: str | Path | None = None) -> Geometry | None:
+    """Where the voxels of a run's showers lie; None where it draws none."""
+    files = run.config.read.files if data is None else str(data)
+    return geometry_in(run.config.read.layout, resolve(files))
+
+
 def judge_samples(
     real: Any, fake: Any, train: Any, out: ReportFolder | None, plots: bool, seed: int, reading: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    geometry: Geometry | None, settings: Mapping[str, Any],
 ) -> Report:
     """Judge one sample against another."""
+    if geometry is None:
+        files = [] if isinstance(real, Table) else resolve(str(real))
+        geometry = geometry_in(reading.get("layout"), files)
     real, fake = as_table(real, reading), as_table(fake, reading, lenient=True)
     known = None if train is None else as_table(train, reading, lenient=True)
-    report = judge_tables(real, fake, train=known, seed=seed, **settings)
+    report = judge_tables(real, fake, train=known, seed=seed, geometry=geometry, **settings)
     if out is not None:
         said = {"plots": plots, "seed": seed, "reading": dict(reading), **settings}
         keep(report, real, fake, out, plots, said, f"{fake.source} against {real.source}")

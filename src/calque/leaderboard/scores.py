@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from calque.errors import DataError
 from calque.judging import judge_tables
 from calque.judging.report import CLASSIFIERS
-from calque.judging.verdict import settings_of
+from calque.judging.verdict import geometry_of_run, settings_of
 from calque.preparing import JUDGE, TRAIN, VALIDATE, Data
 from calque.reading.where import Where
 from calque.run import Run
@@ -57,6 +57,6 @@ def figures(part: str, where: str, tables: tuple[Table, Table, Table], run: Run)
         raise DataError(f"leaderboard.parts: {part!r} ({where}) holds for none of the judging rows")
     real, fake, train = (table.keep(chosen[0].varying) for table in chosen)
     wanted = {name: value for name, value in settings_of(run.config).items() if name not in ("plots", "measures")}
-    report = judge_tables(real, fake, train=train, measures=MEASURES, **wanted)
+    report = judge_tables(real, fake, train=train, measures=MEASURES, geometry=geometry_of_run(run), **wanted)
     return {estimate.name: {"value": estimate.value, "error": estimate.error, "floor": estimate.floor}
             for estimate in report.of(*CLASSIFIERS, "copying")}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from calque.errors import ConfigError, DataError
+from calque.errors import ConfigError, DataError, FileError
 from calque.geometry import Geometry
+from calque.reading.files import find
 from calque.reading.formats import Chosen, format_of
 from calque.table import Array
 
@@ -35,6 +36,23 @@ def geometry_of(layout: Chosen, path: str | Path | None = None) -> Geometry:
     if not isinstance(form, Calorimeter):
         raise ConfigError(f"layout {layout!r} has no geometry; calogan, calochallenge, grid and hits have one")
     return form.geometry(None if path is None else Path(path))
+
+
+def geometry_in(layout: Chosen | None, files: Sequence[str]) -> Geometry | None:
+    """The geometry of what is read from files in a layout; None where that is not one of showers.
+
+    Files that have moved are missed only by a layout that tells its geometry by a file.
+
+    >>> geometry_in(None, ["muons.root"]) is None, geometry_in("calogan", []).name
+    (True, 'CaloGAN')
+    """
+    if layout is None or not isinstance(format_of(Path("showers"), layout), Calorimeter):
+        return None
+    try:
+        path = find(list(files))[0] if files else None
+    except FileError:
+        path = None
+    return geometry_of(layout, path)
 
 
 class Deposits:

@@ -108,7 +108,9 @@ def mean_lines(real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], lab
         "pull": pull})
 
 
-def events(real: Table, fake: Table, name: str, file: str, words: tuple[str, str] = WORDS) -> Plot:
+def events(
+    real: Table, fake: Table, name: str, file: str, words: tuple[str, str] = WORDS, log: bool = False
+) -> Plot:
     """A few real events, each above the generated one that is nearest to it in the columns that are numbers."""
     count = min(SHOWN, len(real), len(fake))
     places = [place for place in real.features if real[place].ndim == 1]
@@ -118,13 +120,15 @@ def events(real: Table, fake: Table, name: str, file: str, words: tuple[str, str
     samples = dict(zip(words, (ours, theirs), strict=True))
     of = f", each with the {words[1]} one nearest in {', '.join(places)}" if places else ""
     return Plot(f"events_{file}", f"events of {real.label(name)}", "images",
-                side_by_side(samples, told, real.label(name)),
+                side_by_side(samples, told, real.label(name), log),
                 f"{count} {words[0]} and {count} {words[1]} events{of}", of_events(samples))
 
 
-def side_by_side(samples: Mapping[str, Numbers], told: list[list[str]], label: str) -> Figure:
+def side_by_side(samples: Mapping[str, Numbers], told: list[list[str]], label: str, log: bool = False) -> Figure:
     """Draw a few events (K, …) of each sample, those of one place together, `told` (K) above them."""
-    return (draw_lines if next(iter(samples.values())).ndim == 2 else draw_pictures)(samples, told, label)
+    if next(iter(samples.values())).ndim == 2:
+        return draw_lines(samples, told, label)
+    return draw_pictures(samples, told, label, log)
 
 
 def of_events(samples: Mapping[str, Numbers]) -> Data:
@@ -146,17 +150,18 @@ def nearest(real: Table, fake: Table, names: list[str], count: int) -> list[int]
     return [int(np.square(theirs - row).sum(1).argmin()) for row in ours[:count]]
 
 
-def draw_pictures(samples: Mapping[str, Numbers], told: list[list[str]], label: str) -> Figure:
-    """One sample above the other, on one scale of colours: that of the first."""
+def draw_pictures(samples: Mapping[str, Numbers], told: list[list[str]], label: str, log: bool = False) -> Figure:
+    """One sample above the other, on one scale of colours: that of the first, or a common one of logarithms."""
     real, rows = next(iter(samples.values())), len(samples)
     made = figure(13.6, 0.6 + 2.2 * rows)
     panels = made.subplots(rows, len(real), squeeze=False)
     made.subplots_adjust(left=0.045, right=0.93, top=1 - 0.5 / made.get_figheight(), bottom=0.03, wspace=0.08,
                          hspace=0.08)
-    low, high = min(0.0, float(real.min())), float(real.max())
+    norm = pairs.shared_scale(real, list(samples.values())[-1], signed=not log)
     for row, (title, sample) in enumerate(samples.items()):
         for axes, event, words in zip(panels[row], sample, told, strict=True):
-            image = axes.pcolormesh(event, vmin=low, vmax=high, cmap="viridis", rasterized=True)
+            shown = np.ma.masked_less_equal(event, 0) if log else event
+            image = axes.pcolormesh(shown, norm=norm, cmap="viridis", rasterized=True)
             axes.set_facecolor(FIELD)
             axes.tick_params(which="both", left=False, right=False, top=False, bottom=False, labelleft=False,
                              labelbottom=False)

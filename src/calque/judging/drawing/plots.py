@@ -17,9 +17,11 @@ from calque.judging.drawing.pairings import Rows, chosen
 from calque.judging.drawing.paper import MOST_NAMED, WORDS, safe_names, styled
 from calque.judging.drawing.plot import Numbers, Plot, number
 from calque.judging.drawing.responses import responses
-from calque.judging.images import image_columns, image_view
+from calque.judging.drawing.showers import shower_plots
+from calque.judging.images import image_columns
 from calque.judging.report import Report
 from calque.judging.samples import check_columns, check_finite
+from calque.judging.showers.observables import number_view
 from calque.table import Table
 
 PAIR_BINS = 50
@@ -55,7 +57,9 @@ def draw_plots(
     They are named `column_NAME`, `tails_NAME`, `pair_A_B`, `classifier_NAME`, `roc_NAME`, `curves`, `critic_weights`
     and `critic_loss`. A report or a history that is not there is left out, tails of columns of a few values too, and on
     demand the pairs, which take most of the time. A column of images is `mean_NAME`, `events_NAME`, `pixels_NAME`, and
-    the columns of the view "images". Raises DataError for different columns or non-finite values.
+    the columns of the view "images"; showers, of which the report knows the geometry, are `mean_…`, `events_…` and
+    `spectrum_…` of their layers, `calibration_…`, `profile_…`, and the columns of the view "observables". Raises
+    DataError for different columns or non-finite values.
     """
     check_columns(real, fake)
     for table in (real, fake):
@@ -68,9 +72,13 @@ def all_plots(
     report: Report | None, real: Table, fake: Table, history: Sequence[Mapping[str, Any]], pairs: bool
 ) -> Iterator[Plot]:
     """Draw one plot after another, in the order of the page."""
-    names, summary = safe_names(real.features), image_view(real)
+    geometry = None if report is None else report.geometry
+    names, summary = safe_names(real.features), number_view(real, geometry)
+    if report is not None and geometry is not None:
+        yield from shower_plots(report, real, fake, geometry, names)
     for name in image_columns(real):
-        yield from image_plots(real, fake, name, names[name])
+        if geometry is None or name not in geometry.shapes:
+            yield from image_plots(real, fake, name, names[name])
     if report is not None:
         yield from responses(report, real)
     if summary is not None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SECTIONS = {
+    "showers": ("Showers", "Response and resolution in bins of incident energy and what layers hold on average, with "
+                           "the ratio below; of each layer the mean shower, a few showers side by side (real ones, and "
+                           "the generated ones nearest to them in energy), and the energies of its cells. Colours are "
+                           "logarithmic; white is nothing."),
     "images": ("Images", "The mean of all events, a few events side by side (real ones, and the generated ones nearest "
                          "to them in the other columns), and the values of single pixels."),
     "columns": ("Columns", "Share of events per bin, and the ratio of generated to real events. Bars and bands are "

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calque.atomic import write_bytes
+from calque.geometry import Geometry
 from calque.judging.drawing.pairings import left_out
 from calque.judging.drawing.plot import Plot
-from calque.judging.images import image_view
 from calque.judging.page.exhibits import SECTIONS, Exhibit
 from calque.judging.page.measures import corners, flags, groups
 from calque.judging.page.origin import file_name, sheets, sizes, without_folders
 from calque.judging.page.tiles import tiles
 from calque.judging.report import STANDS_OUT, Report
+from calque.judging.showers.observables import number_view
 from calque.table import Table
 
 if TYPE_CHECKING:
@@ -64,14 +65,14 @@ def render_page(
         verdict=report.verdict(), tiles=tiles(report, beyond, judged), groups=found, beyond=beyond, judged=judged,
         stands_out=STANDS_OUT, notes=[without_folders(note, *sources) for note in report.notes],
         corners=corners(report), samples=sizes(report, real, fake),
-        sections=sections(plots, flags(report), {"pairs": left_out(columns_drawn(real))}),
+        sections=sections(plots, flags(report), {"pairs": left_out(columns_drawn(real, report.geometry))}),
         sheets=list(sheets(provenance or {})),
     )
 
 
-def columns_drawn(real: Table) -> int:
+def columns_drawn(real: Table, geometry: Geometry | None) -> int:
     """Columns of one number an event: images are drawn by their summaries."""
-    summary = image_view(real)
+    summary = number_view(real, geometry)
     return len(real.features if summary is None else summary(real.rows(slice(1))).features)
 
 

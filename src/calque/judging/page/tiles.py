@@ -58,7 +58,8 @@ class Tile:
 
 def tiles(report: Report, beyond: int, judged: int) -> list[Tile]:
     """The worst AUC, the worst column, copying, how many of all numbers lie beyond their floors; a corner that does."""
-    made = [response_tile(report), share_tile("Worst AUC", report.worst), column_tile(report.worst_column),
+    made = [response_tile(report), *calibration_tiles(report),
+            share_tile("Worst AUC", report.worst), column_tile(report.worst_column),
             share_tile("Copying", max(report.of("copying"), key=lambda found: found.value, default=None)),
             Tile("Beyond their floors", f"{beyond} of {judged}", "numbers",
                  f"by {STANDS_OUT:g} standard deviations or more", beyond > 0, bar=beyond / judged) if judged else None,
@@ -96,6 +97,14 @@ def response_tile(report: Report) -> Tile | None:
     floor = f"{100 * found.floor:.2g} %" if math.isfinite(found.floor) else "not known: no parameters are repeated"
     return Tile("Images of the same parameters", f"{measured(100 * found.value, 100 * found.error)} %", note,
                 f"floor {floor}", excess(found) >= STANDS_OUT)
+
+
+def calibration_tiles(report: Report) -> list[Tile]:
+    """Show how far response and resolution of showers are off, and where most."""
+    return [Tile(explained(found.measure).title, f"{measured(100 * found.value, 100 * found.error)} %",
+                 f"off where {where(found)}", f"floor {measured(100 * found.floor, 100 * found.floor_error)} %",
+                 excess(found) >= STANDS_OUT, bar=Row.of_estimate(found).bar, marked=True)
+            for found in report.of("energy_response", "energy_resolution")]
 
 
 def corner_tile(estimate: Estimate | None) -> Tile | None:

@@ -1,0 +1,1 @@
+"""Calorimeter showers: what the field looks at, in numbers of one shower and of many."""
