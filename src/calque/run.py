@@ -128,7 +128,7 @@ class Run:
         encoded = self.context.encode(given) if given is not None else torch.zeros(len(noise), 0)
         with torch.inference_mode():
             packed = self.draw(noise[:, : self.generator.noise], encoded.to(noise.device)).cpu()
-            columns = self.preparation.decode(packed, noise[:, self.generator.noise :].cpu())
+            columns = self.preparation.decode(packed, noise[:, self.generator.noise :].cpu(), given)
         if given is not None:
             columns |= {c.name: given[c.name].astype(c.dtype) for c in self.context.conditions}
         return Table(columns, self.preparation.units, self.weight, "generated events")
@@ -142,6 +142,7 @@ class Run:
 
     def log_prob(self, table: Table) -> NDArray[np.float64]:
         """Log density (N,) in physical units, the preparation's Jacobian included."""
+        self.preparation.require_density()
         master = copy.deepcopy(self.preparation).double()
         packed, jacobian = master.encode(table, numpy_stream(self.config.seed, "dequantise"))
         context = self.context.encode(table)

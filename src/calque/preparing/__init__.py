@@ -1,6 +1,6 @@
 """Invertible steps between physical columns and what a network sees."""
 
-from calque.preparing import elementwise, empirical, exact, kinematics
+from calque.preparing import elementwise, empirical, exact, kinematics, scores, showers, voxels
 from calque.preparing.context import Context
 from calque.preparing.preparation import Preparation
 from calque.preparing.prepare import JUDGE, TRAIN, VALIDATE, Data, prepare
@@ -20,4 +20,7 @@ __all__ = [
            "exact",
            "kinematics",
            "prepare",
+           "scores",
+           "showers",
+           "voxels",
 ]

@@ -1,16 +1,17 @@
-"""Columns of images as rows of pixels: a step sees (N, k), whatever the shape of an event."""
+"""How columns become the rows that a step sees: pixels one by one, or events whole."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from calque.errors import ConfigError, DataError, nearest
-from calque.preparing.step import Step, side_by_side
+from calque.preparing.step import Shape, Step, side_by_side
 
-Shape = tuple[int, ...]
 ROWS = 50_000  # of a block
 NUMBERS = 2_000_000  # of a block: 16 MB in double precision
 
@@ -24,40 +25,73 @@ def at_once(size: int) -> int:
     return max(1, min(ROWS, NUMBERS // max(size, 1)))
 
 
-def common(shapes: Mapping[str, Shape], step: Step) -> Shape:
-    """The one shape of a step's columns; raises DataError for a column that is not there, ConfigError for several."""
-    missing = [name for name in step.columns if name not in shapes]
-    if missing:
-        raise DataError(f"no column {missing[0]!r} for step '{step.kind}'; {nearest(missing[0], shapes)}")
-    found = {name: shapes[name] for name in step.columns}
-    if len(set(found.values())) > 1:
-        told = ", ".join(f"{name} {shape or 'a number'}" for name, shape in found.items())
-        raise ConfigError(f"step '{step.kind}' takes columns of one shape: {told}; give each shape a step of its own")
-    return next(iter(found.values()), ())
+@dataclass(frozen=True)
+class Folding:
+    """A step beside the shapes of its columns and of its outputs.
 
+    A usual step takes columns of one shape, and sees each pixel as a row of its own. One that sees events whole takes
+    columns of any shapes, flat and side by side, behind those that are given to it.
+    """
 
-def follow(shapes: Mapping[str, Shape], step: Step) -> dict[str, Shape]:
-    """Names and shapes after a step: what it takes goes, what it makes comes."""
-    if step.outputs == step.columns:
-        return dict(shapes)
-    rest = {name: shape for name, shape in shapes.items() if name not in step.columns}
-    clash = [name for name in step.outputs if name in rest]
-    if clash:
-        raise ConfigError(f"step '{step.kind}' makes a column {clash[0]!r}, which is there already; name it with '->'")
-    return {**rest, **dict.fromkeys(step.outputs, common(shapes, step))}
+    step: Step
+    taken: tuple[Shape, ...]
+    made: tuple[Shape, ...]
 
+    @classmethod
+    def of(cls, step: Step, shapes: Mapping[str, Shape], context: Iterable[str] = ()) -> Folding:
+        """Look a step's columns up; raises DataError for one that is not there, ConfigError for shapes that differ."""
+        known = {**shapes, **dict.fromkeys(context, ())}
+        for name, there in [*((name, shapes) for name in step.columns), *((name, known) for name in step.given)]:
+            if name not in there:
+                raise DataError(f"no column {name!r} for step '{step.kind}'; {nearest(name, there)}")
+        taken = tuple(shapes[name] for name in step.columns)
+        if not step.whole and len(set(taken)) > 1:
+            told = ", ".join(f"{name} {shapes[name] or 'a number'}" for name in step.columns)
+            raise ConfigError(f"step '{step.kind}' takes columns of one shape: {told}; "
+                              "give each shape a step of its own")
+        return cls(step, taken, step.see(taken, tuple(known[name] for name in step.given)))
 
-def fold(columns: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Columns (N, *shape) as rows (N · pixels, k); none as (rows of `like`, 0)."""
-    return side_by_side([column.flatten() for column in columns]) if columns else like[:, :0]
+    @property
+    def pixels(self) -> int:
+        """Rows of an event."""
+        return 1 if self.step.whole else math.prod(self.taken[0])
 
+    def follow(self, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+        """Names and shapes after the step: what it takes goes, what it makes comes."""
+        new = dict(zip(self.step.outputs, self.made, strict=True))
+        if self.step.outputs == self.step.columns:
+            return {**shapes, **new}
+        rest = {name: shape for name, shape in shapes.items() if name not in self.step.columns}
+        clash = [name for name in self.step.outputs if name in rest]
+        if clash:
+            raise ConfigError(f"step '{self.step.kind}' makes a column {clash[0]!r}, which is there already; name it "
+                              "with '->'")
+        return {**rest, **new}
 
-def unfold(rows: Tensor, shape: Shape) -> list[Tensor]:
-    """Rows (N · pixels, k) as columns (N, *shape)."""
-    return [column.reshape(-1, *shape) for column in rows.unbind(1)]
+    def fold(self, values: Mapping[str, Tensor], names: Sequence[str], like: Tensor) -> Tensor:
+        """The step's columns, or its outputs, as it sees them: (rows, k); none as (rows of `like`, 0)."""
+        if self.step.whole:
+            return torch.cat([values[name].reshape(len(values[name]), -1) for name in (*self.step.given, *names)], 1)
+        return side_by_side([values[name].flatten() for name in names]) if names else like[:, :0]
 
+    def unfold(self, rows: Tensor, names: Sequence[str], shapes: Sequence[Shape]) -> dict[str, Tensor]:
+        """Rows (rows, k) as columns (N, *shape)."""
+        sizes = [math.prod(shape) for shape in shapes]
+        columns = torch.split(rows, sizes, 1) if self.step.whole else rows.unbind(1)
+        return {name: column.reshape(-1, *shape) for name, column, shape in zip(names, columns, shapes, strict=True)}
 
-def share(noise: Tensor, used: int, each: int, shape: Shape) -> Tensor:
-    """A step's part of normals (N, …) from place `used` on: `each` of them for every pixel (N · pixels, each)."""
-    pixels = math.prod(shape)
-    return noise[:, used : used + each * pixels].reshape(len(noise) * pixels, each)
+    def forward(self, values: Mapping[str, Tensor], noise: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """What the step makes of its columns, and its log |Jacobian| (N,): 0 where there is no density."""
+        x = self.fold(values, self.step.columns, noise)
+        y = self.step(x, noise)
+        slope = self.step.log_abs_det_jacobian(x, y) if self.step.density else x.new_zeros(len(x))
+        return self.unfold(y, self.step.outputs, self.made), slope.reshape(-1, self.pixels).sum(1)
+
+    def inverse(self, values: Mapping[str, Tensor], noise: Tensor) -> dict[str, Tensor]:
+        """The step's columns of its outputs."""
+        y = self.fold(values, self.step.outputs, noise)
+        return self.unfold(self.step.inverse(y, noise), self.step.columns, self.taken)
+
+    def share(self, noise: Tensor, used: int, each: int) -> Tensor:
+        """Its part of normals (N, …) from place `used` on: `each` of them for every row (rows, each)."""
+        return noise[:, used : used + each * self.pixels].reshape(len(noise) * self.pixels, each)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from calque.errors import ConfigError, DataError, unknown
-from calque.preparing.folding import Shape, at_once, common, fold, follow, share, unfold
-from calque.preparing.step import Step, find
+from calque.preparing.folding import Folding, at_once
+from calque.preparing.step import Shape, Step, find
 from calque.table import Array, Layout, Table
 
 
 def parse_step(text: str, available: Sequence[str]) -> Step:
-    """Read `kind column… [-> name…] [setting=value…]`; `*` stands for all columns there are.
+    """Read `kind column… [-> name…] [given=column,…] [setting=value…]`; `*` stands for all columns there are.
 
     >>> parse_step("polar px py -> pt phi", ["px", "py"]).outputs
     ('pt', 'phi')
@@ -33,7 +32,18 @@ def parse_step(text: str, available: Sequence[str]) -> Step:
     for name in columns:
         if name not in available:
             raise ConfigError(unknown("column", name, available, f"for step {text!r}"))
-    return build_step(kind, columns, outputs, settings)
+    given = tuple(filter(None, settings.pop("given", "").split(",")))
+    step = build_step(kind, columns, outputs, settings)
+    if len(given) != step.gifts:
+        raise ConfigError(f"step {text!r} is given {', '.join(given) or 'nothing'}; '{kind}' needs "
+                          + ("given=COLUMN: what it depends on" if step.gifts else "nothing given"))
+    step.given = given
+    return step
+
+
+def is_whole(text: str) -> bool:
+    """Whether a step sees events whole."""
+    return find(text.split()[0]).whole if text.split() else False
 
 
 def parse_steps(text: str, shapes: Mapping[str, Shape]) -> list[Step]:
@@ -79,83 +89,95 @@ class Preparation(nn.Module):
         self.columns = tuple(columns)
         self.dtypes, self.units = dict(dtypes), dict(units)
         self.shapes = {name: shapes.get(name, ()) for name in self.columns}
-        self.of_steps, left = [], self.shapes
+        self.foldings, left = [], self.shapes
         for step in steps:
-            self.of_steps.append(common(left, step))
-            left = follow(left, step)
+            self.foldings.append(Folding.of(step, left, step.given))
+            left = self.foldings[-1].follow(left)
         self.layout = Layout(tuple(left), tuple(left.values()))
 
     @classmethod
     def fit(cls, table: Table, steps: Sequence[str], weights: Array, noise: np.random.Generator,
-            rows: Mapping[Shape, Array] | None = None) -> Preparation:
-        """Fit steps one after another on `table` with weights (N,); of columns of a shape only `rows[shape]` count."""
-        shapes = left = {name: table[name].shape[1:] for name in table.names}
-        looked = {shape: (rows or {}).get(shape, np.arange(len(table))) for shape in shapes.values()}
+            rows: Mapping[Shape, Array] | None = None, context: Sequence[str] = ()) -> Preparation:
+        """Fit steps one after another on `table` with weights (N,); of columns of a shape only `rows[shape]` count.
+
+        Columns of the `context` are not prepared: steps may be given them.
+        """
+        shapes = {name: table[name].shape[1:] for name in table.names}
+        looked = {shape: (rows or {}).get(shape, np.arange(len(table))) for shape in {(), *shapes.values()}}
         values = {name: torch.from_numpy(table[name][looked[shape]].astype(np.float64))
                   for name, shape in shapes.items()}
+        shapes = left = {name: shape for name, shape in shapes.items() if name not in context}
         fitted: list[Step] = []
         for text in steps:
             for step in parse_steps(text, left):
-                shape = common(left, step)
-                x = fold([values[name] for name in step.columns], torch.empty(0))
-                step.pixels = math.prod(shape)
-                step.fit(x, torch.as_tensor(weights[looked[shape]]).double().repeat_interleave(step.pixels))
-                y = step(x, normals(noise, len(x), step.forward_noise))
-                fitted.append(step)
-                left = follow(left, step)
-                values = renewed(values, step, unfold(y, shape), left)
+                folding = Folding.of(step, left, context)
+                step.pixels = folding.pixels
+                x = folding.fold(values, step.columns, torch.empty(0))
+                shares = torch.as_tensor(weights[looked.get(folding.taken[0], looked[()])]).double()
+                step.fit(x, shares.repeat_interleave(step.pixels))
+                values |= folding.forward(values, normals(noise, len(x), step.forward_noise))[0]
                 check_finite(values, step)
-        dtypes = {name: str(table[name].dtype) for name in table.names}
-        return cls(fitted, table.names, dtypes, table.units, shapes)
+                fitted.append(step)
+                left = folding.follow(left)
+                values = {name: values[name] for name in (*left, *context)}
+        dtypes = {name: str(table[name].dtype) for name in shapes}
+        return cls(fitted, tuple(shapes), dtypes, table.units, shapes)
 
     @property
     def inverse_noise(self) -> int:
         """Standard normals per event that `inverse` consumes."""
-        return sum(step.inverse_noise * math.prod(shape) for step, shape in self.shaped_steps())
+        return sum(folding.step.inverse_noise * folding.pixels for folding in self.foldings)
 
     @property
     def forward_noise(self) -> int:
         """Standard normals per event that `forward` consumes."""
-        return sum(step.forward_noise * math.prod(shape) for step, shape in self.shaped_steps())
+        return sum(folding.step.forward_noise * folding.pixels for folding in self.foldings)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Columns that steps are given and that are not prepared: the context's."""
+        made = {*self.columns, *(name for step in self.typed_steps() for name in step.outputs)}
+        return tuple(dict.fromkeys(name for step in self.typed_steps() for name in step.given if name not in made))
+
+    def require_density(self) -> None:
+        """Raise DataError where a step leaves events without a density."""
+        for step in self.typed_steps():
+            if not step.density:
+                raise DataError(f"events prepared by the step '{step.kind}' have no density in physical units; judge "
+                                "by a measure that needs none")
 
     def typed_steps(self) -> list[Step]:
         """The steps, for a type checker."""
         return [step for step in self.steps if isinstance(step, Step)]
 
-    def shaped_steps(self) -> list[tuple[Step, Shape]]:
-        """The steps, each with the shape of its columns."""
-        return list(zip(self.typed_steps(), self.of_steps, strict=True))
-
     def forward(self, columns: Mapping[str, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Physical columns → packed (N, D) and the log |Jacobian| (N,)."""
+        """Physical columns, and those given, → packed (N, D) and the log |Jacobian| (N,)."""
         values, jacobian, used = dict(columns), torch.zeros(len(noise), dtype=noise.dtype), 0
-        for step, shape in self.shaped_steps():
-            x = fold([values[name] for name in step.columns], noise)
-            y = step(x, share(noise, used, step.forward_noise, shape))
-            used += step.forward_noise * math.prod(shape)
-            jacobian = jacobian + step.log_abs_det_jacobian(x, y).reshape(len(noise), -1).sum(1)
-            values |= dict(zip(step.outputs, unfold(y, shape), strict=True))
+        for folding in self.foldings:
+            made, slope = folding.forward(values, folding.share(noise, used, folding.step.forward_noise))
+            used += folding.step.forward_noise * folding.pixels
+            jacobian = jacobian + slope
+            values |= made
         return self.layout.pack(values), jacobian
 
-    def inverse(self, packed: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """Packed (N, D) and normals (N, inverse_noise) → physical columns."""
-        values, used = self.layout.unpack(packed), self.inverse_noise
-        for step, shape in reversed(self.shaped_steps()):
-            used -= step.inverse_noise * math.prod(shape)
-            normals = share(noise, used, step.inverse_noise, shape)
-            y = fold([values[name] for name in step.outputs], normals)
-            values |= dict(zip(step.columns, unfold(step.inverse(y, normals), shape), strict=True))
+    def inverse(self, packed: Tensor, noise: Tensor, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Packed (N, D), normals (N, inverse_noise) and columns given → physical columns."""
+        values, used = {**self.layout.unpack(packed), **(given or {})}, self.inverse_noise
+        for folding in reversed(self.foldings):
+            used -= folding.step.inverse_noise * folding.pixels
+            values |= folding.inverse(values, folding.share(noise, used, folding.step.inverse_noise))
         return {name: values[name] for name in self.columns}
 
     def encode(self, table: Table, noise: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Table → packed float32 (N, D) and log |Jacobian| (N,) float64, in blocks of bounded memory."""
         packed = torch.empty(len(table), self.layout.size)
         jacobian = torch.empty(len(table), dtype=torch.float64)
-        table.require(self.columns)
+        names = (*self.columns, *self.given)
+        table.require(names)
         rows = self.at_once
         for start in range(0, len(table), rows):
             part = table.rows(slice(start, start + rows))
-            y, slope = self(to_tensors(part, self.columns), normals(noise, len(part), self.forward_noise))
+            y, slope = self(to_tensors(part, names), normals(noise, len(part), self.forward_noise))
             packed[start : start + rows], jacobian[start : start + rows] = y, slope
         return packed, jacobian
 
@@ -164,10 +186,14 @@ class Preparation(nn.Module):
         """Events that are encoded together."""
         return at_once(self.layout.size + self.forward_noise)
 
-    def decode(self, packed: Tensor, noise: Tensor) -> dict[str, Array]:
-        """Packed (N, D) → physical columns in their own dtypes."""
+    def decode(self, packed: Tensor, noise: Tensor, context: Table | None = None) -> dict[str, Array]:
+        """Packed (N, D) → physical columns in their own dtypes; `context` has the columns that steps are given."""
+        if self.given and context is None:
+            raise DataError(f"steps are given {', '.join(self.given)}: it takes a context to undo them")
+        given = {} if context is None else to_tensors(context, self.given)
+        given = {name: column.to(packed) for name, column in given.items()}
         return {name: restore(column, np.dtype(self.dtypes[name]))
-                for name, column in self.inverse(packed, noise).items()}
+                for name, column in self.inverse(packed, noise, given).items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""
@@ -181,13 +207,6 @@ class Preparation(nn.Module):
         shapes = {name: tuple(shape) for name, shape in saved["shapes"].items()}
         steps = [Step.from_dict(step) for step in saved["steps"]]
         return cls(steps, saved["columns"], saved["dtypes"], saved["units"], shapes)
-
-
-def renewed(values: Mapping[str, Tensor], step: Step, made: Sequence[Tensor], left: Mapping[str, Shape]
-            ) -> dict[str, Tensor]:
-    """Columns that are left after a step."""
-    new = {**values, **dict(zip(step.outputs, made, strict=True))}
-    return {name: new[name] for name in left}
 
 
 def check_finite(values: Mapping[str, Tensor], step: Step) -> None:

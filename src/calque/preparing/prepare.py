@@ -14,14 +14,15 @@ from torch import Tensor
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.preparing.context import Context
-from calque.preparing.folding import Shape
-from calque.preparing.preparation import Preparation
+from calque.preparing.preparation import Preparation, is_whole
+from calque.preparing.step import Shape
 from calque.seeds import numpy_stream
 from calque.table import Array, Table
 from calque.threads import threads
 
 TRAIN, VALIDATE, JUDGE = 0, 1, 2
 LOOKED_AT = 500_000  # numbers of a column that statistics are taken from: a mean is known to 0.0014 standard deviations
+LOOKED_AT_WHOLE = 20_000_000  # the same of events that are seen whole: they have many numbers, each its statistics
 FEWEST = 100  # events that are looked at, however large
 FEW = 256  # a column with more values is continuous
 WeightMode = Literal["draw", "column", "none"]
@@ -164,12 +165,13 @@ def prepare(
         raise ConfigError(f"every column of {table.source} is a context ({', '.join(context)}): nothing is left to "
                           "learn")
     check_context(table, context)
-    looked = looked_at(table.select([*learnt, *context]), rows, seed)
     shares = training_weights(table, rows, weights)
     chosen = list(steps) if steps is not None else default_steps(table.select(learnt), context, columns)
-    preparation = Preparation.fit(table.select(learnt), chosen, shares, numpy_stream(seed, "fit preparation"), looked)
-    seen = looked.get((), rows)
-    conditions = Context.fit(table.select(context).rows(seen), context, shares[seen]) if context else Context()
+    seen = table.select([*learnt, *context])
+    looked = looked_at(seen, rows, seed, any(is_whole(text) for text in chosen))
+    preparation = Preparation.fit(seen, chosen, shares, numpy_stream(seed, "fit preparation"), looked, context)
+    numbers = looked[()]
+    conditions = Context.fit(table.select(context).rows(numbers), context, shares[numbers]) if context else Context()
     return Data(table, part, preparation, conditions, weights, seed)
 
 
@@ -181,11 +183,18 @@ def check_context(table: Table, context: Sequence[str]) -> None:
                             "condition is one number or category")
 
 
-def looked_at(table: Table, rows: Array, seed: int) -> dict[Shape, Array]:
-    """Rows to take statistics from, for the columns of each shape: a bounded count of numbers."""
+def looked_at(table: Table, rows: Array, seed: int, whole: bool = False) -> dict[Shape, Array]:
+    """Rows to take statistics from, for numbers and for the columns of each shape: a bounded count of numbers.
+
+    With `whole`, for steps that see events whole, the rows are the same for all, and the bound is greater.
+    """
     shapes = {name: table[name].shape[1:] for name in table.names}
+    if whole:
+        most = max(LOOKED_AT_WHOLE // sum(math.prod(shape) for shape in shapes.values()), FEWEST)
+        chosen = representative(list(table.columns.values()), rows, most, numpy_stream(seed, "representative events"))
+        return dict.fromkeys([(), *shapes.values()], rows[chosen])
     found = {}
-    for shape in dict.fromkeys(shapes.values()):
+    for shape in dict.fromkeys([(), *shapes.values()]):
         columns = [table[name] for name, other in shapes.items() if other == shape]
         most = max(LOOKED_AT // math.prod(shape), FEWEST)
         found[shape] = rows[representative(columns, rows, most, numpy_stream(seed, "representative rows", *shape))]

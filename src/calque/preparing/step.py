@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from calque.errors import ConfigError, DataError, unknown
 
 STEPS: dict[str, type[Step]] = {}
+Shape = tuple[int, ...]
 
 
 def register(kind: str) -> Callable[[type[Step]], type[Step]]:
@@ -31,10 +32,17 @@ class Step(nn.Module):
     `inverse_noise` and `forward_noise` count the standard normals per event that a direction consumes; both
     directions are pure functions of their arguments. `log_abs_det_jacobian` is what has to be added to the
     log density of the outputs to get that of the columns; a step that is no bijection says in its docstring
-    what that means.
+    what that means, or that there is none (`density` is False).
+
+    A step that sees events `whole` takes columns of several shapes as (N, K). Columns `given` to it, such as the
+    incident energy, are read both ways and stay as they are: they come first in x, and first in the y of `inverse`.
     """
 
     kind: ClassVar[str] = ""
+    whole: ClassVar[bool] = False
+    density: ClassVar[bool] = True
+    gifts: ClassVar[int] = 0  # columns that have to be given
+    given: tuple[str, ...] = ()
     pixels: int = 1  # rows of an event, while the step is fitted
     inverse_noise: int = 0
     forward_noise: int = 0
@@ -52,6 +60,10 @@ class Step(nn.Module):
     def default_outputs(self) -> tuple[str, ...]:
         """Names of what comes out where the user gives none."""
         return self.columns
+
+    def see(self, taken: Sequence[Shape], given: Sequence[Shape]) -> tuple[Shape, ...]:
+        """Shapes of the outputs, from those of the columns and of what is given; a step may keep them."""
+        return (*taken[:1],) * len(self.outputs)
 
     def fit(self, x: Tensor, weights: Tensor) -> None:
         """Take statistics from x (N, k) float64 and weights (N,); raises DataError outside the domain."""
@@ -81,13 +93,14 @@ class Step(nn.Module):
     def to_dict(self) -> dict[str, Any]:
         """Everything that rebuilds the step, as plain numbers and strings."""
         buffers = {name: buffer.double().tolist() for name, buffer in self.named_buffers()}
-        return {"kind": self.kind, "columns": self.columns, "outputs": self.outputs,
+        return {"kind": self.kind, "columns": self.columns, "outputs": self.outputs, "given": self.given,
                 "settings": self.settings(), "buffers": buffers}
 
     @staticmethod
     def from_dict(saved: dict[str, Any]) -> Step:
         """Rebuild a step from `to_dict`."""
         step = find(saved["kind"])(saved["columns"], saved["outputs"], **saved["settings"])
+        step.given = tuple(saved.get("given", ()))
         for name, value in saved["buffers"].items():
             step.number(name, torch.tensor(value, dtype=torch.float64))
         return step

@@ -1,0 +1,169 @@
+"""Normal scores given another column: whatever it is, each number follows a standard normal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from calque.errors import ConfigError, DataError
+from calque.preparing.empirical import rising, weighted_quantiles
+from calque.preparing.knots import REACH, Knots, Place, lifted, lowered, quantiles
+from calque.preparing.step import Shape, Step, register
+
+FEW = 20  # non-zero values, below which a node takes a number's from everywhere
+RARE = 1e-5  # least probability of a number's being zero, or not, where both occur
+LOWEST = -9.0  # score of a zero
+
+
+@register("scores")
+class Scores(Step):
+    """To a standard normal, number by number, at every value of a given column: `scores layer_1 given=energy`.
+
+    At `nodes` of the given column lie quantiles at `knots` levels, of the nearest training rows, and between nodes
+    those of both sides, mixed. Zeros of numbers that are never negative keep their probability and come back exactly:
+    below it they are spread (as 'discrete' spreads a value), so that their `log_prob` is estimated from one draw.
+    What is never negative (the given column too) is treated in the logarithm.
+
+    Normal scores: B. L. van der Waerden, 1952.
+    """
+
+    whole: ClassVar[bool] = True
+    gifts: ClassVar[int] = 1
+    axis: Tensor  # (K,): nodes of the given column
+    logarithm: Tensor  # (1 + D,): which of the given column and the numbers is never negative
+    hit: Tensor  # (K, D): probability of what is not zero
+    grid: Tensor  # (K, D, knots)
+
+    def __init__(self, columns: Sequence[str], outputs: Sequence[str] | None = None, nodes: int = 12,
+                 knots: int = 33) -> None:
+        super().__init__(columns, outputs)
+        if nodes < 2 or knots < 3:
+            raise ConfigError(f"step '{self.kind}' needs 2 nodes and 3 knots at least; it was given {nodes} and "
+                              f"{knots}")
+        self.nodes, self.knots = nodes, knots
+
+    def see(self, taken: Sequence[Shape], given: Sequence[Shape]) -> tuple[Shape, ...]:
+        """Shapes stay; every number may need a normal to be spread."""
+        if any(given):
+            raise ConfigError(f"step '{self.kind}' is given images of {self.given[0]!r}; it takes a number an event")
+        self.forward_noise = sum(math.prod(shape) for shape in taken)
+        return tuple(taken)
+
+    def fit(self, x: Tensor, weights: Tensor) -> None:
+        """Take zeros and quantiles of the rows nearest to each node."""
+        self.number("logarithm", x.amin(0) >= 0)
+        if self.logarithm[0]:
+            x, weights = x[x[:, 0] > 0], weights[x[:, 0] > 0]
+        given, zero, values = self.along(x[:, :1]), self.zeros(x[:, 1:]), self.scaled(x[:, 1:])
+        order = torch.argsort(given)
+        self.number("axis", rising(weighted_quantiles(given, weights, torch.linspace(0, 1, self.nodes).to(x))))
+        near = [order[window(int(torch.searchsorted(given[order], node)), len(x), self.nodes)] for node in self.axis]
+        self.number("hit", torch.stack([self.hits(zero, weights, rows) for rows in near]))
+        pooled = self.pooled(values, zero, weights)
+        self.number("grid", torch.stack([torch.stack([
+            local(column[rows], weights[rows], none[rows], self.levels(x), anyhow)
+            for column, none, anyhow in zip(values.T, zero.T, pooled, strict=True)]) for rows in near]))
+
+    def hits(self, zero: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
+        """Probability of what is not zero (D,) among some rows; exactly one for numbers that never are."""
+        share: Tensor = torch.mv((~zero[rows]).to(weights).T, weights[rows]) / weights[rows].sum()
+        chance: Tensor = torch.where(zero.any(0), share.clamp(RARE, 1 - RARE), 1.0)
+        return chance
+
+    def pooled(self, values: Tensor, zero: Tensor, weights: Tensor) -> list[Tensor]:
+        """Quantiles of each number over all rows; those of the other numbers where it is never hit."""
+        found = [quantiles(column[~none], weights[~none], self.levels(values))
+                 for column, none in zip(values.T, zero.T, strict=True)]
+        known = [one for one in found if one is not None]
+        if not known:
+            raise DataError(f"step '{self.kind}': nothing but zeros in {' '.join(self.columns)}; leave it out")
+        anyhow = torch.stack(known).mean(0)
+        return [anyhow if one is None else one for one in found]
+
+    def levels(self, like: Tensor) -> Tensor:
+        """Uniform levels of the knots."""
+        found: Tensor = torch.special.ndtr(torch.linspace(-REACH, REACH, self.knots).to(like))
+        return found
+
+    def along(self, given: Tensor) -> Tensor:
+        """The given column (N, 1) as (N,), in the logarithm where it is never negative."""
+        flat = given[:, 0].contiguous()
+        return flat.clamp(min=torch.finfo(flat.dtype).tiny).log() if self.logarithm[0] else flat
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Numbers (N, D), those that are never negative in the logarithm."""
+        return torch.where(self.logarithm[1:].bool(), x.clamp(min=torch.finfo(x.dtype).tiny).log(), x)
+
+    def zeros(self, x: Tensor) -> Tensor:
+        """Which numbers are exact zeros (N, D)."""
+        return (x <= 0) & self.logarithm[1:].bool()
+
+    def place(self, given: Tensor) -> Place:
+        """Where events lie between the nodes."""
+        along = self.along(given)
+        node = (torch.searchsorted(self.axis, along) - 1).clamp(0, self.nodes - 2)
+        way = ((along - self.axis[node]) / (self.axis[node + 1] - self.axis[node])).clamp(0, 1)
+        return Place(node, way[:, None])
+
+    def between(self, place: Place) -> Tensor:
+        """Probability of what is not zero (N, D)."""
+        return torch.lerp(self.hit[place.node], self.hit[place.node + 1], place.way)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Spread zeros over their probability; the rest lies above."""
+        place = self.place(x[:, :1])
+        hit = self.between(place)
+        return self.above(x[:, 1:], place, hit, spread(noise, hit))
+
+    def above(self, x: Tensor, place: Place, hit: Tensor, spread: Tensor) -> Tensor:
+        """Scores (N, D) of numbers: those of zeros are there already."""
+        rows, columns = torch.nonzero(~self.zeros(x), as_tuple=True)
+        normal = Knots(self.grid, place.rows(rows), columns).normal(self.scaled(x)[rows, columns])
+        return spread.index_put((rows, columns), lifted(normal, hit[rows, columns]))
+
+    def inverse(self, y: Tensor, noise: Tensor) -> Tensor:
+        """Zero below its probability."""
+        place = self.place(y[:, :1])
+        hit = self.between(place)
+        return self.below(y[:, 1:], place, hit, torch.special.ndtr(-y[:, 1:]) < hit)
+
+    def below(self, y: Tensor, place: Place, hit: Tensor, there: Tensor) -> Tensor:
+        """Numbers (N, D) of scores, where they are not zero."""
+        rows, columns = torch.nonzero(there, as_tuple=True)
+        value = Knots(self.grid, place.rows(rows), columns).value(lowered(y[rows, columns], hit[rows, columns]))
+        numbers = torch.where(self.logarithm[1:].bool()[columns], value.exp(), value)
+        return torch.zeros_like(y).index_put((rows, columns), numbers)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """Slopes of the quantiles; for a zero its probability over the normal's density."""
+        place, zero, scaled = self.place(x[:, :1]), self.zeros(x[:, 1:]), self.scaled(x[:, 1:])
+        hit = self.between(place)
+        slope = (1 - hit).clamp(min=RARE).log() + 0.5 * y**2 + 0.5 * math.log(2 * math.pi)
+        rows, columns = torch.nonzero(~zero, as_tuple=True)
+        knots = Knots(self.grid, place.rows(rows), columns)
+        normal = knots.normal(scaled[rows, columns])
+        steep = hit[rows, columns].log() + 0.5 * (y[rows, columns] ** 2 - normal**2) - knots.steepness(normal).log()
+        logarithm = torch.where(self.logarithm[1:].bool()[columns], scaled[rows, columns], 0.0)
+        return slope.index_put((rows, columns), steep - logarithm).sum(1)
+
+
+def spread(noise: Tensor, hit: Tensor) -> Tensor:
+    """Scores of zeros: normals below their probability."""
+    score: Tensor = torch.special.ndtri((1 - hit) * torch.special.ndtr(noise))
+    return score.clamp(min=LOWEST)
+
+
+def local(values: Tensor, weights: Tensor, zero: Tensor, levels: Tensor, pooled: Tensor) -> Tensor:
+    """Quantiles (knots,) at one node: of its rows, or of all where these are few."""
+    found = quantiles(values[~zero], weights[~zero], levels) if int((~zero).sum()) >= FEW else None
+    return pooled if found is None else found
+
+
+def window(centre: int, rows: int, nodes: int) -> slice:
+    """The rows nearest to a node, in the order of the given column: 1/nodes of them, half at the ends."""
+    half = max(rows // (2 * nodes), min(FEW, rows // 2), 1)
+    return slice(max(0, centre - half), min(rows, centre + half))
