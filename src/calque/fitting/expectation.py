@@ -93,7 +93,7 @@ class Moments:
         self.mixture, count = mixture, mixture.components
         width, empty = mixture.context + mixture.size, mixture.mean.new_zeros
         self.counts, self.levels = empty(count), empty(count, mixture.context)
-        self.first, self.second = empty(count, width), empty(count, width * width)
+        self.first, self.second = empty(count, width), empty(count, width, width)
 
     def add(self, shares: Tensor, x: Tensor, context: Tensor) -> None:
         """Add rows that belong to the components by shares (B, K)."""
@@ -101,13 +101,14 @@ class Moments:
         self.counts += shares.sum(0)
         self.levels += shares.T @ context
         self.first += shares.T @ both
-        self.second += shares.T @ (both[:, :, None] * both[:, None]).flatten(1)
+        for share, second in zip(shares.T, self.second, strict=True):
+            second.addmm_((share[:, None] * both).T, both)
 
     def give(self, floor: float) -> None:
         """Set the mixture to these moments; an empty component stays, with no share."""
         counts = (self.counts + 10 * torch.finfo(self.counts.dtype).eps)[:, None]
         mean = self.first / counts
-        spread = (self.second / counts).view(*mean.shape, -1) - mean[:, :, None] * mean[:, None]
+        spread = self.second / counts[:, :, None] - mean[:, :, None] * mean[:, None]
         covariance = spread + floor * torch.eye(mean.shape[1], dtype=mean.dtype, device=mean.device)
         self.mixture.become(self.counts / self.counts.sum(), self.levels / counts, mean, covariance)
 

@@ -74,8 +74,13 @@ class GaussianMixture(Generator):
         reached = self.log_weights(context).softmax(1).cumsum(1)
         uniform = torch.special.ndtr(noise[:, :1])
         chosen = (reached < uniform).sum(1).clamp(max=self.components - 1)  # rounding may end the sum below one
-        shift = torch.einsum("bij,bj->bi", self.slope[chosen], self.numbers(context) - self.centre[chosen])
-        return self.mean[chosen] + shift + torch.einsum("bij,bj->bi", self.width[chosen], noise[:, 1:])
+        away = self.numbers(context) - self.centre[chosen]
+        events = torch.empty_like(noise[:, 1:])
+        for component in range(self.components):  # row by row, wide events would take a matrix each
+            rows = torch.nonzero(chosen == component)[:, 0]
+            events[rows] = (self.mean[component] + away[rows] @ self.slope[component].T
+                            + noise[rows, 1:] @ self.width[component].T)
+        return events
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         """Log density (B,)."""

@@ -25,17 +25,22 @@ class Condition:
     levels: tuple[float, ...] = ()
     shift: float = 0.0
     scale: float = 1.0
+    logarithm: bool = False
 
     @classmethod
-    def fit(cls, name: str, column: Array, weights: Array) -> Condition:
-        """Integers with few values are categories, everything else is a number."""
-        if column.dtype.kind in "biu":
+    def fit(cls, asked: str, table: Table, weights: Array) -> Condition:
+        """Integers with few values are categories, everything else is a number; `log COLUMN` is its logarithm."""
+        name = column_of(asked)
+        column, logarithm = table[name], asked != name
+        if logarithm:
+            column = logs(name, column)
+        elif column.dtype.kind in "biu":
             levels = np.unique(column)
             if len(levels) <= CATEGORIES:
                 return cls(name, str(column.dtype), tuple(levels.tolist()))
         mean = float(np.average(column, weights=weights))
         spread = float(np.sqrt(np.average((column - mean) ** 2, weights=weights))) or 1.0
-        return cls(name, str(column.dtype), (), mean, spread)
+        return cls(name, str(table[name].dtype), (), mean, spread, logarithm)
 
     @property
     def size(self) -> int:
@@ -44,6 +49,8 @@ class Condition:
 
     def encode(self, column: Array) -> Array:
         """Column (N,) → (N, size); raises DataError at a category that training never saw."""
+        if self.logarithm:
+            column = logs(self.name, column)
         if not self.levels:
             return np.asarray((column - self.shift) / self.scale, np.float32)[:, None]
         hot = np.asarray(column[:, None] == np.asarray(self.levels))
@@ -51,6 +58,24 @@ class Condition:
             strange = column[~hot.any(1)][0]
             raise DataError(f"context {self.name} = {strange} was not trained on; there are {list(self.levels)}")
         return hot[:, : self.size].astype(np.float32)
+
+
+def column_of(asked: str) -> str:
+    """The column of a condition as it is asked for.
+
+    >>> column_of("log energy"), column_of("charge")
+    ('energy', 'charge')
+    """
+    return asked.removeprefix("log ").strip()
+
+
+def logs(name: str, column: Array) -> Array:
+    """Logarithm of a condition; raises DataError where there is none."""
+    if not (column > 0).all():
+        raise DataError(f"context 'log {name}' needs values above 0; {int((~(column > 0)).sum())} are not, such as "
+                        f"{column[~(column > 0)][0]}")
+    logarithms: Array = np.log(column.astype(np.float64))
+    return logarithms
 
 
 @dataclass(frozen=True)
@@ -61,8 +86,8 @@ class Context:
 
     @classmethod
     def fit(cls, table: Table, names: Sequence[str], weights: Array) -> Context:
-        """Take categories and scales from training rows."""
-        return cls(tuple(Condition.fit(name, table[name], weights) for name in names))
+        """Take categories and scales from training rows; `log energy` asks for the logarithm of a column."""
+        return cls(tuple(Condition.fit(name, table, weights) for name in names))
 
     @property
     def names(self) -> tuple[str, ...]:

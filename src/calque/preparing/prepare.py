@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calque.errors import ConfigError, DataError, unknown
-from calque.preparing.context import Context
+from calque.preparing.context import Context, column_of
 from calque.preparing.preparation import Preparation, is_whole
 from calque.preparing.step import Shape
 from calque.seeds import numpy_stream
@@ -149,12 +149,14 @@ def prepare(
 
     Either `steps`, an ordered list such as "polar px py -> pt phi", or a step (or several) for single columns:
     `prepare(table, px="arcsinh", pz=["log", "quantile"])`. Rows that are equal in the columns `together`, such as
-    images of the same parameters, are all for training, or all for judging. Raises ConfigError and DataError.
+    images of the same parameters, are all for training, or all for judging. A condition "log energy" is the logarithm
+    of a column. Raises ConfigError and DataError.
     """
     if weights not in ("draw", "column", "none"):
         raise ConfigError(unknown("weights", weights, ["draw", "column", "none"]))
     if steps is not None and columns:
         raise ConfigError(f"give either steps or single columns, not both: {', '.join(columns)}")
+    asked, context = context, [column_of(entry) for entry in context]
     table.require(context)
     part = split_together(table, together, seed, judging, validation)
     rows = np.flatnonzero(part == TRAIN)
@@ -171,7 +173,7 @@ def prepare(
     looked = looked_at(seen, rows, seed, any(is_whole(text) for text in chosen))
     preparation = Preparation.fit(seen, chosen, shares, numpy_stream(seed, "fit preparation"), looked, context)
     numbers = looked[()]
-    conditions = Context.fit(table.select(context).rows(numbers), context, shares[numbers]) if context else Context()
+    conditions = Context.fit(table.select(context).rows(numbers), asked, shares[numbers]) if context else Context()
     return Data(table, part, preparation, conditions, weights, seed)
 
 
