@@ -49,7 +49,10 @@ class Folding:
             told = ", ".join(f"{name} {shapes[name] or 'a number'}" for name in step.columns)
             raise ConfigError(f"step '{step.kind}' takes columns of one shape: {told}; "
                               "give each shape a step of its own")
-        return cls(step, taken, step.see(taken, tuple(known[name] for name in step.given)))
+        for name in step.given:
+            if known[name]:
+                raise ConfigError(f"step '{step.kind}' is given images of {name!r}; it takes a number an event")
+        return cls(step, taken, step.see(taken))
 
     @property
     def pixels(self) -> int:

@@ -46,10 +46,8 @@ class Scores(Step):
                               f"{knots}")
         self.nodes, self.knots = nodes, knots
 
-    def see(self, taken: Sequence[Shape], given: Sequence[Shape]) -> tuple[Shape, ...]:
+    def see(self, taken: Sequence[Shape]) -> tuple[Shape, ...]:
         """Shapes stay; every number may need a normal to be spread."""
-        if any(given):
-            raise ConfigError(f"step '{self.kind}' is given images of {self.given[0]!r}; it takes a number an event")
         self.forward_noise = sum(math.prod(shape) for shape in taken)
         return tuple(taken)
 
@@ -63,10 +61,10 @@ class Scores(Step):
         self.number("axis", rising(weighted_quantiles(given, weights, torch.linspace(0, 1, self.nodes).to(x))))
         near = [order[window(int(torch.searchsorted(given[order], node)), len(x), self.nodes)] for node in self.axis]
         self.number("hit", torch.stack([self.hits(zero, weights, rows) for rows in near]))
-        pooled = self.pooled(values, zero, weights)
+        numbers = list(zip(values.T, zero.T, self.pooled(values, zero, weights), strict=True))
         self.number("grid", torch.stack([torch.stack([
-            local(column[rows], weights[rows], none[rows], self.levels(x), anyhow)
-            for column, none, anyhow in zip(values.T, zero.T, pooled, strict=True)]) for rows in near]))
+            self.local(column[rows], none[rows], given[rows] - node, weights[rows], anyhow)
+            for column, none, anyhow in numbers]) for node, rows in zip(self.axis, near, strict=True)]))
 
     def hits(self, zero: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
         """Probability of what is not zero (D,) among some rows; exactly one for numbers that never are."""
@@ -83,6 +81,12 @@ class Scores(Step):
             raise DataError(f"step '{self.kind}': nothing but zeros in {' '.join(self.columns)}; leave it out")
         anyhow = torch.stack(known).mean(0)
         return [anyhow if one is None else one for one in found]
+
+    def local(self, values: Tensor, zero: Tensor, away: Tensor, weights: Tensor, pooled: Tensor) -> Tensor:
+        """Quantiles (knots,) at a node that its rows lie so far away from; of all rows where these are few."""
+        values, away, weights = values[~zero], away[~zero], weights[~zero]
+        found = None if len(values) < FEW else quantiles(levelled(values, away, weights), weights, self.levels(values))
+        return pooled if found is None else found
 
     def levels(self, like: Tensor) -> Tensor:
         """Uniform levels of the knots."""
@@ -157,10 +161,11 @@ def spread(noise: Tensor, hit: Tensor) -> Tensor:
     return score.clamp(min=LOWEST)
 
 
-def local(values: Tensor, weights: Tensor, zero: Tensor, levels: Tensor, pooled: Tensor) -> Tensor:
-    """Quantiles (knots,) at one node: of its rows, or of all where these are few."""
-    found = quantiles(values[~zero], weights[~zero], levels) if int((~zero).sum()) >= FEW else None
-    return pooled if found is None else found
+def levelled(values: Tensor, away: Tensor, weights: Tensor) -> Tensor:
+    """Values (n,) as they would be at the node: without their linear trend along the given column."""
+    centred = away - (weights @ away) / weights.sum()
+    slope = (weights * centred) @ values / (weights @ centred**2).clamp(min=torch.finfo(values.dtype).tiny)
+    return values - slope * away
 
 
 def window(centre: int, rows: int, nodes: int) -> slice:

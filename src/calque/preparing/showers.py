@@ -30,7 +30,7 @@ class Layers(Step):
         """Energies, then images."""
         return (*(f"{name}_energy" for name in self.columns), *self.columns)
 
-    def see(self, taken: Sequence[Shape], given: Sequence[Shape]) -> tuple[Shape, ...]:
+    def see(self, taken: Sequence[Shape]) -> tuple[Shape, ...]:
         """Keep the layers' sizes."""
         self.sizes = [math.prod(shape) for shape in taken]
         return (*((),) * len(taken), *taken)
@@ -70,9 +70,9 @@ class Shares(Step):
         """The response, and the share of all but the last."""
         return ("response", *(f"{name}_share" for name in self.columns[:-1]))
 
-    def see(self, taken: Sequence[Shape], given: Sequence[Shape]) -> tuple[Shape, ...]:
+    def see(self, taken: Sequence[Shape]) -> tuple[Shape, ...]:
         """Numbers only; raises ConfigError for images."""
-        if any(taken) or any(given):
+        if any(taken):
             raise ConfigError(f"step 'shares' takes numbers; {' '.join(self.columns)} are images: use 'layers' first")
         return tuple(taken)
 
@@ -108,7 +108,7 @@ class Ratio(Step):
     whole: ClassVar[bool] = True
     gifts: ClassVar[int] = 1
 
-    def see(self, taken: Sequence[Shape], given: Sequence[Shape]) -> tuple[Shape, ...]:
+    def see(self, taken: Sequence[Shape]) -> tuple[Shape, ...]:
         """Shapes stay."""
         return tuple(taken)
 

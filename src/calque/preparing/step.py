@@ -61,8 +61,8 @@ class Step(nn.Module):
         """Names of what comes out where the user gives none."""
         return self.columns
 
-    def see(self, taken: Sequence[Shape], given: Sequence[Shape]) -> tuple[Shape, ...]:
-        """Shapes of the outputs, from those of the columns and of what is given; a step may keep them."""
+    def see(self, taken: Sequence[Shape]) -> tuple[Shape, ...]:
+        """Shapes of the outputs, from those of the columns; a step may keep them."""
         return (*taken[:1],) * len(self.outputs)
 
     def fit(self, x: Tensor, weights: Tensor) -> None:

@@ -33,11 +33,11 @@ class Voxels(Scores):
         """The number of voxels hit, and the scores."""
         return (*(f"{name}_hits" for name in self.columns), *self.columns)
 
-    def see(self, taken: Sequence[Shape], given: Sequence[Shape]) -> tuple[Shape, ...]:
+    def see(self, taken: Sequence[Shape]) -> tuple[Shape, ...]:
         """A number and the image."""
         if len(taken) > 1:
             raise ConfigError(f"step 'voxels' takes one layer at a time; it was given {' '.join(self.columns)}")
-        super().see(taken, given)
+        super().see(taken)
         self.forward_noise += 1
         return ((), *taken)
 
