@@ -2,11 +2,14 @@
 
 import os
 import resource
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import uproot
@@ -217,7 +220,7 @@ def test_a_second_kill_keeps_the_longer_leftover(tmp_path):
     assert len(read(path)) == 1
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", sorted({*SUFFIXES} - {".h5"}))
 def test_a_full_disk_is_one_line(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
 
@@ -232,6 +235,51 @@ def test_a_full_disk_is_one_line(tmp_path, suffix):
     in_a_child(work)
     assert (tmp_path / "said").read_text().startswith(f"cannot write {path}: ")
     assert not path.exists()
+
+
+FULL = """
+import os, sys
+import numpy as np
+import calque.reading.sink as sinks
+from calque.errors import FileError
+sinks.BUFFER_ROWS = 100
+sink = sinks.Sink(sys.argv[1], compression=sys.argv[2])
+for start in range(0, 300, 100):
+    sink.write({"x": np.arange(start, start + 100, dtype=float)})
+os.dup2(os.open("/dev/full", os.O_RDWR), sink._writer.file.id.get_vfd_handle())
+try:
+    with sink:
+        sink.write({"x": np.zeros(100)})
+except FileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("compression", ["none", "zlib"])
+def test_a_full_disk_does_not_crash_hdf5(tmp_path, compression):
+    """Neither then nor when the interpreter ends; what was flushed before is whole."""
+    path = tmp_path / "x.h5"
+    done = subprocess.run([sys.executable, "-c", FULL, str(path), compression], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"cannot write {path}: No space left on device; free some space or choose another place\n"
+    assert not path.exists()
+    (found,) = Sink(path, resume=True).salvaged()
+    np.testing.assert_array_equal(found["x"], np.arange(300))
+
+
+def test_what_a_file_was_not_sure_of_is_not_salvaged(tmp_path):
+    """A dataset that grew in a flush that failed; a number that is not what was written."""
+    path = tmp_path / "x.h5"
+    killed(path)
+    part = tmp_path / "x.h5.part"
+    with h5py.File(part, "r+") as file:
+        file["events/x"].resize(9000, axis=0)
+        file["events/n"].resize(9000, axis=0)
+    shutil.copy(part, tmp_path / "y.h5.part")
+    with h5py.File(tmp_path / "y.h5.part", "r+") as file:
+        file["events/x"][3333] = 0
+    assert sum(map(len, Sink(path, resume=True).salvaged(1000))) == 7000
+    assert not list(Sink(tmp_path / "y.h5", resume=True).salvaged(1000))
 
 
 def test_places_that_cannot_be_written(tmp_path, monkeypatch):

@@ -185,7 +185,8 @@ def writing(path: Path) -> Iterator[None]:
     except CalqueError:
         raise
     except (OSError, RuntimeError) as error:
-        raise FileError(f"cannot write {path}: {first_line(error)}") from error
+        remedy = "; free some space or choose another place" if isinstance(error, OSError) else ""
+        raise FileError(f"cannot write {path}: {first_line(error)}{remedy}") from error
 
 
 def first_line(error: BaseException) -> str:

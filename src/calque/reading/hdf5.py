@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from calque.table import Array
 
 CHUNK_BYTES = 1 << 20
 UNIT_KEYS = ("unit", "units")
+WHOLE = "whole"  # rows and check sums of the columns that were flushed: an attribute of what is being written
 
 
 class Hdf5(Format):
@@ -61,10 +66,31 @@ class Hdf5(Format):
         return GroupWriter(path, tree, units, compression)
 
     def salvage(self, path: Path, tree: str, rows: int) -> Iterator[dict[str, Array]]:
-        """Rows that every dataset has; the file was flushed after each buffer."""
+        """Rows of whole buffers, if their sums are right: a full disk or a kill may leave anything in a file."""
         tree = self.choose(path, tree)
         columns = [field.name for field in self.describe(path, tree)]
-        yield from self.iterate(path, tree, columns, rows)
+        with h5py.File(path, "r") as file:
+            mark = file[tree].attrs.get(WHOLE)
+        if mark is None:  # closed as it should be
+            yield from self.iterate(path, tree, columns, rows)
+            return
+
+        def whole() -> Iterator[dict[str, Array]]:
+            starts = range(0, int(mark[0]), rows)
+            for start, piece in zip(starts, self.iterate(path, tree, columns, rows), strict=False):
+                yield {name: array[: starts.stop - start] for name, array in piece.items()}
+
+        sums: dict[str, int] = {}
+        for piece in whole():
+            add(sums, piece)
+        if list(sums.values()) == list(mark[1:]):
+            yield from whole()
+
+
+def add(sums: dict[str, int], columns: Mapping[str, Array]) -> None:
+    """Go on with the check sum of each column."""
+    for name, array in columns.items():
+        sums[name] = zlib.crc32(np.ascontiguousarray(array).data, sums.get(name, 0))
 
 
 class GroupWriter:
@@ -74,24 +100,36 @@ class GroupWriter:
         self.units, self.filters = dict(units), _filters(compression)
         # columns come back in the order in which they were made, not of the alphabet
         self.file = h5py.File(path, "w", track_order=True)
+        self.sums: dict[str, int] = {}
+        self.datasets: dict[str, Any] = {}  # stay open: what fails as one is closed is never raised
         tree = tree.strip("/")
         self.group = self.file.create_group(tree, track_order=True) if tree else self.file
+        with _let_go(self.file):
+            self._mark(0)
 
     def write(self, columns: Mapping[str, Array]) -> None:
         """Append rows; the first call makes the datasets."""
-        for name, array in columns.items():
-            if name not in self.group:
-                self._create(name, array)
-            dataset = self.group[name]
-            dataset.resize(len(dataset) + len(array), axis=0)
-            dataset[len(dataset) - len(array) :] = array
-        self.file.flush()
+        with _let_go(self.file):
+            for name, array in columns.items():
+                dataset = self.datasets.get(name) or self._create(name, array)
+                dataset.resize(len(dataset) + len(array), axis=0)
+                dataset[len(dataset) - len(array) :] = array
+            self.file.flush()
+            add(self.sums, columns)
+            self._mark(len(dataset))
 
     def close(self) -> None:
         """Close the file."""
-        self.file.close()
+        with _let_go(self.file):
+            if self.file:
+                self.group.attrs.pop(WHOLE, None)
+            self.file.close()
 
-    def _create(self, name: str, array: Array) -> None:
+    def _mark(self, rows: int) -> None:
+        self.group.attrs[WHOLE] = [rows, *self.sums.values()]
+        self.file.flush()
+
+    def _create(self, name: str, array: Array) -> Any:
         event = array.shape[1:]
         size = array.dtype.itemsize * int(np.prod(event, dtype=int))
         chunks = (int(np.clip(CHUNK_BYTES // max(size, 1), 1, 1 << 16)), *event)
@@ -100,6 +138,23 @@ class GroupWriter:
         )
         if self.units.get(name):
             dataset.attrs["unit"] = self.units[name]
+        self.datasets[name] = dataset
+        return dataset
+
+
+@contextmanager
+def _let_go(file: Any) -> Iterator[None]:
+    """Close a file that cannot be written, and raise what the disk said: one left open crashes HDF5 at exit."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if file and hasattr(os, "memfd_create"):
+            memory = os.memfd_create("unwritten")  # takes what is in the library's cache
+            os.dup2(memory, file.id.get_vfd_handle())
+            os.close(memory)
+            file.close()
+        said = re.search(r"errno = (\d+)", str(error))
+        raise OSError(int(said[1]), os.strerror(int(said[1]))) if said else error from error
 
 
 def _event(dataset: Any) -> np.dtype[Any]:
