@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +166,32 @@ def test_what_is_wrong_with_a_function_is_one_line(mine: Path, function: str, me
 def test_a_process_that_dies_is_said(mine: Path) -> None:
     with pytest.raises(DataError, match=r"a process of the pool ended by itself.*workers = 1"):
         faulty(mine, "dies", workers=2, chunk=1).images(np.zeros((2, 2)), 1)
+
+
+SLOW = """
+import time
+from pathlib import Path
+
+def waits(p, seed):
+    Path("started").touch()
+    time.sleep(60)
+    return p
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_ends_slow_calls_in_one_line(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "myslow.py").write_text(SLOW)
+    command = ["simulate", "myslow:waits", "-n", "300", "--space", "a=0:1", "--workers", str(workers), "-o", "x.h5"]
+    running = subprocess.Popen([sys.executable, "-m", "calque", *command, "--quiet"], cwd=tmp_path, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    while not (tmp_path / "started").exists():
+        assert running.poll() is None
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGINT)
+    assert running.communicate(timeout=30)[0] == "calque: stopped\n"
+    assert running.returncode == 130
 
 
 @pytest.mark.parametrize(("vectors", "message"), [

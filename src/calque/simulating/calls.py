@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,17 +44,33 @@ def answers(function: Function, chunks: Sequence[Chunk], workers: int) -> Iterat
         yield from map(work, chunks)
         return
     try:
-        # spawned: a process that was forked holds locks of threads that it has not got
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=ignore_interrupts) as pool:
+        with processes(workers) as pool:
             yield from ahead(pool, work, iter(chunks), 3 * workers)
     except BrokenProcessPool as error:
         raise DataError("a process of the pool ended by itself: killed, out of memory, or the program that started it "
                         "has no `if __name__ == \"__main__\":`; workers = 1 simulates without a pool") from error
 
 
-def ignore_interrupts() -> None:
-    """Leave Ctrl-C to the process that waits for this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool that ends at once if what it is for does; Ctrl-C is for the process that waits for it.
+
+    Spawned: a process that was forked holds locks of threads that it has not got.
+    """
+    others = set(active_children())
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which processes inherit
+        for _ in range(workers):
+            pool.submit(int)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            time.sleep(0.1)  # for the pool to forget them: it prints a traceback for what was cancelled, else
+            for process in set(active_children()) - others:
+                process.terminate()
+            raise
 
 
 def answer(function: Function, chunk: Chunk) -> Images | Fault:
