@@ -21,24 +21,37 @@ KERNEL = 3
 class LocallyConnected(nn.Module):
     """A convolution whose weights differ from pixel to pixel: (B, inputs, *shape) → (B, outputs, *shape).
 
-    Each pixel sees its neighbours up to one away on every axis, zeros beyond the edge.
+    Each pixel sees its neighbours up to one away on every axis, zeros beyond the edge. Weights begin as He's
+    (arXiv:1502.01852): with smaller ones, the first thousand steps are spent on their size.
     """
+
+    around: Tensor  # (P, 3^axes): numbers of the neighbours of every pixel, P beyond the edge
 
     def __init__(self, inputs: int, outputs: int, shape: Shape) -> None:
         super().__init__()
-        self.shape = shape
-        self.each = Columnwise(pixels(shape), inputs * KERNEL ** len(shape), outputs)
+        self.register_buffer("around", neighbours(shape), persistent=False)
+        self.each = Columnwise(len(self.around), inputs * self.around.shape[1], outputs)
+        nn.init.normal_(self.each.weight, std=math.sqrt(2 / self.each.weight.shape[1]))
+        nn.init.zeros_(self.each.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """A matrix product at every pixel."""
-        axes = len(self.shape)
-        seen = pad(x, (KERNEL // 2, KERNEL // 2) * axes)
-        for axis in range(axes):
-            seen = seen.unfold(2 + axis, KERNEL, 1)
-        around = seen.permute(*range(2, 2 + axes), 0, 1, *range(2 + axes, 2 + 2 * axes)).reshape(
-            pixels(self.shape), len(x), -1)
-        made: Tensor = self.each(around, slice(None))
-        return made.permute(1, 2, 0).reshape(len(x), -1, *self.shape)
+        places = pad(x.flatten(2).permute(2, 0, 1), (0, 0, 0, 0, 0, 1))
+        seen = places.index_select(0, self.around.flatten()).view(*self.around.shape, *x.shape[:2])
+        made: Tensor = self.each(seen.transpose(1, 2).flatten(2), slice(None))
+        return made.permute(1, 2, 0).reshape(len(x), -1, *x.shape[2:])
+
+
+def neighbours(shape: Shape) -> Tensor:
+    """Numbers (P, 3^axes) of the pixels up to one away from each, P beyond the edge.
+
+    >>> neighbours((3,)).tolist()
+    [[3, 0, 1], [0, 1, 2], [1, 2, 3]]
+    """
+    numbers = pad(torch.arange(pixels(shape)).view(shape), (1, 1) * len(shape), value=pixels(shape))
+    for axis in range(len(shape)):
+        numbers = numbers.unfold(axis, KERNEL, 1)
+    return numbers.reshape(pixels(shape), -1)
 
 
 class Image(nn.Module):
@@ -48,13 +61,13 @@ class Image(nn.Module):
         super().__init__()
         self.shape, self.width = shape, width
         self.start = nn.Linear(inputs, width * pixels(shape))
-        self.local = LocallyConnected(width, width, shape)
+        self.local = LocallyConnected(width + 1, width, shape)
         self.gate = LocallyConnected(2 * width, 1, shape) if attends else None
         self.last = LocallyConnected(width, 1, shape)
 
-    def forward(self, hidden: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What all images share (B, H) and the features of the one before → pixels (B, P), and features."""
-        start = leaky_relu(self.start(hidden), 0.2).view(-1, self.width, *self.shape)
+    def forward(self, hidden: Tensor, noise: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What all share (B, H), normals (B, P), features of the image before → pixels (B, P), and features."""
+        start = torch.cat([leaky_relu(self.start(hidden), 0.2), noise], 1).view(-1, self.width + 1, *self.shape)
         features = leaky_relu(self.local(start), 0.2)
         if self.gate is not None and before is not None:
             seen = coarser(before, self.shape)
@@ -67,7 +80,8 @@ class Layered(Generator):
     """Every layer of a calorimeter by a network of its own (idea of CaloGAN: Paganini et al. 2017, arXiv:1712.10321).
 
     A dense network of `layers` with `nodes` each makes of latent and context what all have in common; of that come the
-    numbers, and for every image `channels` feature maps through locally connected layers. Between them each image
+    numbers, and for every image `channels` feature maps, which with a normal at every pixel go through locally
+    connected layers. Between them each image
     takes over, pixel by pixel, a learnt share of the features of the image before it, averaged or repeated to its
     shape. Raises ConfigError for images of different numbers of axes.
 
@@ -87,7 +101,8 @@ class Layered(Generator):
         if min(layers, nodes, channels) < 1:
             raise ConfigError(f"layers = {layers}, nodes = {nodes} and channels = {channels} make no network; take one "
                               "or more of each")
-        self.noise = latent
+        self.latent, self.sizes = latent, [pixels(shape) for shape in shapes.values()]
+        self.noise = latent + sum(self.sizes)
         self.numbers = [name for name in layout.names if name not in shapes]
         if not self.numbers:
             self.reach = RANGES.get(output, self.reach)
@@ -99,11 +114,12 @@ class Layered(Generator):
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, noise) and (B, C) → (B, D)."""
-        hidden = self.body(beside(noise, context))
+        latent, *grains = torch.split(noise, [self.latent, *self.sizes], 1)
+        hidden = self.body(beside(latent, context))
         columns = {} if self.head is None else dict(zip(self.numbers, self.head(hidden).unbind(1), strict=True))
         features: Tensor | None = None
-        for name, image in zip(self.shapes, self.images.values(), strict=True):
-            columns[name], features = image(hidden, features)
+        for name, image, grain in zip(self.shapes, self.images.values(), grains, strict=True):
+            columns[name], features = image(hidden, grain, features)
             columns[name] = self.bound(columns[name])
         return self.layout.pack(columns)
 
