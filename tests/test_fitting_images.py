@@ -159,7 +159,7 @@ def spots(rows: int, seed: int, *shapes: tuple[int, int]) -> Data:
 
 KNOWN: dict[str, tuple[int, dict[str, Any]]] = {
     "dcgan": (300, {"model": {"base": 8}, "objective": {"base": 8}}),
-    "calogan": (150, {"model": {"channels": 4, "nodes": 32}, "objective": {"base": 4}}),
+    "calogan": (200, {"model": {"channels": 4, "nodes": 32}, "objective": {"base": 4}}),
     "progressive-gan": (250, {"objective": {"hold": 30, "fade": 30}}),
     "stylegan": (250, {"model": {"nodes": 32}, "objective": {"hold": 30, "fade": 30}}),
 }

@@ -142,7 +142,7 @@ IMAGE_GANS: dict[str, Kind] = {
     "dcgan": Kind("convolutional generator and critic of images", "arXiv:1511.06434", "upsampling", "adversarial",
                   {"norm": "none"}, {**SEEN, "critic": "convolutional", "base": 16}, SWIFT, image=True),
     "calogan": Kind("a network for every layer, with attention between them", "arXiv:1712.10321", "layered",
-                    "adversarial", {}, {**SEEN, "layers": 1, "base": 4, "critic": "layers"}, FAST, signed=False,
+                    "adversarial", {}, {**SEEN, "layers": 1, "base": 4, "critic": "layers"}, SWIFT, signed=False,
                     image=True),
     "progressive-gan": Kind("images grow from coarse to fine", "arXiv:1710.10196", "progressive", "adversarial",
                             {"base": 8}, {**LOOK, **GROWS, "game": "wasserstein", "constraint": "gradient-penalty",
