@@ -65,6 +65,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "flow": {"kind": "flow", "model": {"hidden": [16]}},
     "masked couplings": {"kind": "flow", "model": {"hidden": [16], "passes": 2}, "objective": {"input_blur": 0.01}},
     "couplings": {"kind": "nsf", "model": {"hidden": [16], "transforms": 3}},
+    "two steps": {"kind": "two-step", "model": {"hidden": [16], "numbers_hidden": [16], "transforms": 2}},
     "affine couplings": {"kind": "realnvp", "model": {"hidden": [16], "transforms": 3, "mixing": "lu"}},
     "affine": {"kind": "maf", "model": {"hidden": [16], "transforms": 2, "mixing": "lu"}},
     "inverse": {"kind": "iaf", "model": {"hidden": [16], "transforms": 2, "mixing": "permutation"}},
@@ -100,17 +101,19 @@ def data(muons: Table) -> Data:
 
 
 @cache
-def images() -> Data:
-    """Circles, every one of them simulated twice."""
+def images(beside: tuple[str, ...] = ()) -> Data:
+    """Circles, every one of them simulated twice; numbers that are learnt beside the image are no context."""
     table = simulator("circles", n=60, repeat=2).run()
-    return prepare(table, steps=[], context=[name for name in table.names if name != "image"], judging=0, validation=0)
+    context = [name for name in table.names if name not in ("image", *beside)]
+    return prepare(table, steps=[], context=context, judging=0, validation=0)
 
 
 def objective_of(data: Data, name: str) -> tuple[Objective, Loop]:
     """An entry of the catalogue, ready to play; image kinds have a sample of their own."""
     torch.manual_seed(0)
     config = build({"fit": {"batch": 64, **CATALOGUE[name]}}, "the catalogue")
-    data = images() if KINDS[config.fit.kind].image else data
+    if KINDS[config.fit.kind].image:
+        data = images(("r", "n") if config.fit.kind == "two-step" else ())
     objective = build_objective(config, build_generator(config, data.preparation.layout, data.context.size))
     batches = Batches(*data.encode(TRAIN), 64, torch.device("cpu"), objective.paired)
     loop = Loop(objective, batches, config.fit, 0)
@@ -169,7 +172,8 @@ def test_a_density_integrates_to_one_and_matches_its_draws(name: str) -> None:
     """Counts of draws in the squares of a chessboard are those of the density, within their chance."""
     torch.manual_seed(0)
     config = build({"fit": CATALOGUE[name]}, "the catalogue")
-    generator = build_generator(config, Layout.flat(["a", "b"]), 0)
+    layout = Layout(("a", "b"), ((), (1,))) if KINDS[config.fit.kind].image else Layout.flat(["a", "b"])
+    generator = build_generator(config, layout, 0)
     side = torch.linspace(-6.98, 6.98, 350)
     grid = torch.cartesian_prod(side, side)
     with torch.inference_mode():

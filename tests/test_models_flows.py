@@ -31,9 +31,13 @@ SIZES = [(1, 0), (1, 2), (2, 0), (5, 2)]
 
 def flow_of(name: str, size: int, context: int) -> Flow:
     """A small flow that bends."""
-    torch.manual_seed(3)
     generator, settings = FLOWS[name]
-    layout = Layout.flat([str(column) for column in range(size)])
+    return bent_flow(generator, Layout.flat([str(column) for column in range(size)]), context, settings)
+
+
+def bent_flow(generator: str, layout: Layout, context: int, settings: dict[str, Any]) -> Flow:
+    """One of a layout."""
+    torch.manual_seed(3)
     flow = GENERATORS[generator](layout, context, **{"hidden": (16,), **settings})
     assert isinstance(flow, Flow)
     with torch.no_grad():
@@ -45,8 +49,12 @@ def flow_of(name: str, size: int, context: int) -> Flow:
 @pytest.mark.parametrize(("size", "context"), SIZES)
 @pytest.mark.parametrize("name", FLOWS)
 def test_both_ways_are_inverse_and_the_jacobian_is_autograd_s(name: str, size: int, context: int) -> None:
-    flow = flow_of(name, size, context)
-    noise, given = 1.5 * torch.randn(200, size), torch.randn(200, context)
+    check_both_ways(flow_of(name, size, context))
+
+
+def check_both_ways(flow: Flow) -> None:
+    """Against itself and against autograd."""
+    noise, given = 1.5 * torch.randn(200, flow.size), torch.randn(200, flow.context)
     with torch.inference_mode():
         x = flow.sample(noise, given)
         again, slope = flow.normalise(x, given)
@@ -69,6 +77,23 @@ def test_every_column_depends_on_every_normal(name: str) -> None:
     noise, given = torch.randn(50, 4), torch.randn(50, 1)
     jacobian = torch.func.vmap(torch.func.jacfwd(lambda z, c: flow.sample(z[None], c[None])[0]))(noise, given)
     assert (jacobian.abs().amax(0) > 1e-4).all()
+
+
+def test_two_steps_draw_images_given_numbers_and_never_the_other_way() -> None:
+    """Numbers lie around the image, on purpose."""
+    layout = Layout(("energy", "image", "hits"), ((), (2, 3), ()))
+    flow = bent_flow("two-step", layout, 1, {"transforms": 4, "numbers_hidden": (16,)})
+    check_both_ways(flow)
+    noise, given = torch.randn(50, 8), torch.randn(50, 1)
+    noise, given = noise.double(), given.double()
+    slopes = torch.func.vmap(torch.func.jacfwd(lambda z, c: flow.sample(z[None], c[None])[0]))(noise, given)
+    numbers, images = slopes[:, [0, 7]].abs().amax(0), slopes[:, 1:7].abs().amax(0)
+    assert (images > 1e-5).all()
+    assert (numbers[:, :2] > 1e-5).all()
+    assert not numbers[:, 2:].any()
+    for names, shapes in ((("a", "b"), ((), ())), (("image",), ((2, 3),))):
+        with pytest.raises(ConfigError, match=r"two steps need numbers and images; .* alone: take kind 'nsf'"):
+            GENERATORS["two-step"](Layout(names, shapes), 0)
 
 
 def bent(rows: int, bins: int) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,8 @@ CATALOGUE = {
     "scores": ["scores total signed layer_1_energy given=energy"],
     "scores of voxels": ["scores layer_0 layer_1 given=energy nodes=4 knots=17"],
     "voxels": ["layers layer_0 layer_1", "voxels layer_0 given=layer_0_energy"],
+    "whiten": ["whiten total signed"],
+    "whitened images": ["scores layer_0 layer_1 given=energy nodes=4 knots=17", "whiten layer_1 layer_0"],
     "a shower": LAYERS,
 }
 
@@ -78,7 +80,7 @@ def test_inverse_after_forward_gives_events_back(name: str) -> None:
         assert close.mean() > 0.999, column
 
 
-@pytest.mark.parametrize("name", ["ratio", "shares", "scores", "scores of voxels"])
+@pytest.mark.parametrize("name", ["ratio", "shares", "scores", "scores of voxels", "whiten", "whitened images"])
 def test_the_jacobian_is_autograd_s(name: str) -> None:
     data = prepared(CATALOGUE[name])
     preparation, columns = data.preparation, data.preparation.columns
@@ -122,6 +124,17 @@ def test_scores_are_standard_normal_wherever_the_given_column_is() -> None:
     for quarter in np.array_split(np.argsort(rows["energy"]), 4):
         assert (x[quarter].mean(0).abs() < error).all()
         assert ((x[quarter].std(0) - 1).abs() < error).all()
+
+
+def test_whitened_numbers_are_uncorrelated_and_know_only_those_before_them() -> None:
+    data = prepared(["whiten total signed layer_1"])
+    x, _, _ = data.encode(TRAIN)
+    places = data.preparation.layout.slices
+    torch.testing.assert_close(torch.cov(x.T, correction=0), torch.eye(x.shape[1]), rtol=0, atol=2e-3)
+    rows = data.rows(TRAIN)
+    total = torch.from_numpy(rows["total"])
+    torch.testing.assert_close(x[:, places["total"]][:, 0], ((total - total.mean()) / total.std(correction=0)).float(),
+                               rtol=1e-4, atol=1e-4)
 
 
 def test_drawn_showers_have_the_energies_and_hits_that_were_learnt() -> None:

@@ -93,6 +93,8 @@ FLOWS: dict[str, Kind] = {
                  optimiser=LIKELY, density=True, passes="D × T"),
     "nsf": Kind("spline flow of couplings: as fast both ways", "arXiv:1906.04032", "coupling", "likelihood",
                 optimiser=LIKELY, density=True, passes="T"),
+    "two-step": Kind("spline flow of numbers, such as layers' energies, then of images given them", "arXiv:2106.05285",
+                     "two-step", "likelihood", optimiser=LIKELY, density=True, passes="T", image=True),
     "realnvp": Kind("affine couplings", "arXiv:1605.08803", "coupling", "likelihood", {"univariate": "affine"},
                     optimiser=LIKELY, density=True, passes="T"),
     "maf": Kind("affine autoregressive flow", "arXiv:1705.07057", "autoregressive", "likelihood",

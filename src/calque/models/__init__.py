@@ -10,7 +10,7 @@ from calque.models.convolutional import Convolutional, Regressor, Siamese
 from calque.models.critics import ConvolutionalCritic, LayersCritic
 from calque.models.dense import Critic, DenseGenerator
 from calque.models.drawing import Drawing
-from calque.models.flows import Autoregressive, Coupling, Flow
+from calque.models.flows import Autoregressive, Coupling, Flow, TwoStep
 from calque.models.generator import Generator
 from calque.models.growing import GrowingCritic, Progressive
 from calque.models.layered import Layered
@@ -24,7 +24,7 @@ from calque.models.upsampling import Upsampling
 GENERATORS: dict[str, type[Generator]] = {
     "dense": DenseGenerator, "autoencoder": Autoencoder, "quantised": QuantisedAutoencoder,
     "autoregressive": Autoregressive, "coupling": Coupling, "flow-matching": FlowMatching, "mixture": GaussianMixture,
-    "drawing": Drawing, "response": Response,
+    "drawing": Drawing, "response": Response, "two-step": TwoStep,
     "upsampling": Upsampling, "layered": Layered, "progressive": Progressive, "style": Style,
 }
 CRITICS: dict[str, Callable[..., Any]] = {
@@ -34,4 +34,4 @@ CRITICS: dict[str, Callable[..., Any]] = {
 __all__ = ["CRITICS", "GENERATORS", "Autoencoder", "Autoregressive", "Convolutional", "ConvolutionalCritic", "Coupling",
            "Critic", "DenseGenerator", "Drawing", "Flow", "FlowMatching", "GaussianMixture", "Generator",
            "GrowingCritic", "Layered", "LayersCritic", "Progressive", "QuantisedAutoencoder", "Regressor", "Response",
-           "Siamese", "Style", "Upsampling"]
+           "Siamese", "Style", "TwoStep", "Upsampling"]

@@ -1,6 +1,6 @@
 """Invertible steps between physical columns and what a network sees."""
 
-from calque.preparing import elementwise, empirical, exact, kinematics, scores, showers, voxels
+from calque.preparing import elementwise, empirical, exact, kinematics, scores, showers, voxels, whiten
 from calque.preparing.context import Context
 from calque.preparing.preparation import Preparation
 from calque.preparing.prepare import JUDGE, TRAIN, VALIDATE, Data, prepare
@@ -23,4 +23,5 @@ __all__ = [
            "scores",
            "showers",
            "voxels",
+           "whiten",
 ]
