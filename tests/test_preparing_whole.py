@@ -11,13 +11,12 @@ import torch
 
 import calque
 from calque.errors import ConfigError, DataError
-from calque.preparing import JUDGE, STEPS, TRAIN, Data, Preparation, prepare
+from calque.preparing import JUDGE, STEPS, TRAIN, Data, Preparation, Step, prepare
+from calque.preparing.showers import expanded
 from calque.table import Table
 
 ROWS = 3000
-LAYERS = ["layers layer_0 layer_1", "voxels layer_0 given=layer_0_energy", "voxels layer_1 given=layer_1_energy",
-          "shares layer_1_energy layer_0_energy given=energy",
-          "scores response layer_1_energy_share layer_0_hits layer_1_hits given=energy"]
+LAYERS = ["showers layer_1 layer_0 given=energy"]
 CATALOGUE = {
     "layers": ["layers layer_0 layer_1"],
     "ratio": ["ratio layer_0 given=energy", "ratio total given=energy"],
@@ -51,8 +50,9 @@ def prepared(steps: list[str], rows: int = ROWS) -> Data:
     table = showers(rows)
     words = {word for text in steps for word in text.split()}
     names = [name for name in table.names if name == "energy" or name in words]
-    made = {f"{name}_energy" for name in ("layer_0", "layer_1") if any(text.startswith("layers") for text in steps)}
-    return prepare(table.select([name for name in names if name not in made]), steps=steps, context=["log energy"])
+    made = {f"{name}_energy" for name in ("layer_0", "layer_1") if any(text.startswith(("layers", "showers")) for text in steps)}
+    learnt = [name for name in names if name not in made]
+    return prepare(table.select(learnt), steps=steps, context=["log energy"])
 
 
 def back(data: Data, part: int = JUDGE) -> tuple[Table, dict[str, np.ndarray]]:
@@ -64,7 +64,7 @@ def back(data: Data, part: int = JUDGE) -> tuple[Table, dict[str, np.ndarray]]:
 
 
 def test_the_catalogue_is_complete() -> None:
-    kinds = {text.split()[0] for steps in CATALOGUE.values() for text in steps}
+    kinds = {one.split()[0] for steps in CATALOGUE.values() for text in steps for one in expanded(text)}
     assert kinds == {kind for kind, step in STEPS.items() if step.whole}
 
 
@@ -161,6 +161,17 @@ def test_drawn_showers_have_the_energies_and_hits_that_were_learnt() -> None:
     assert abs(empty - truly) < 0.08
 
 
+def test_many_numbers_of_a_step_are_written_as_bytes_and_stay_exact() -> None:
+    data = prepared(["showers layer_1 layer_0 given=energy"])
+    step = data.preparation.typed_steps()[1]
+    step.number("grid", torch.randn(12, 6, 200, dtype=torch.float64))
+    saved = json.loads(json.dumps(step.to_dict()))
+    assert set(saved["buffers"]["grid"]) == {"shape", "float64"}
+    assert isinstance(saved["buffers"]["axis"], list)
+    again = dict(Step.from_dict(saved).named_buffers())
+    assert all(torch.equal(again[name], buffer.double()) for name, buffer in step.named_buffers())
+
+
 def test_few_events_and_voxels_never_hit_are_prepared() -> None:
     table = showers(120)
     table["layer_0"][:, 1, 2] = 0
@@ -182,6 +193,7 @@ def test_few_events_and_voxels_never_hit_are_prepared() -> None:
     (["shares layer_0 layer_1 given=energy"], ConfigError, "'shares' takes numbers"),
     (["layers layer_0 signed"], DataError, "column 'signed' is below 0"),
     (["scores total given=energy nodes=1"], ConfigError, "needs 2 nodes and 3 knots at least; it was given 1 and 33"),
+    (["showers layer_0"], ConfigError, "needs layers and their incident energy alone: showers LAYER… given=ENERGY"),
     (["floor total"], ConfigError, r"'floor' needs at=… above 0"),
 ])
 def test_what_a_step_cannot_take_is_said(steps: list[str], error: type[Exception], message: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from calque.errors import ConfigError, DataError, unknown
 from calque.preparing.context import Context, column_of
 from calque.preparing.preparation import Preparation, is_whole
+from calque.preparing.showers import expanded
 from calque.preparing.step import Shape
 from calque.seeds import numpy_stream
 from calque.table import Array, Table
@@ -168,7 +169,8 @@ def prepare(
                           "learn")
     check_context(table, context)
     shares = training_weights(table, rows, weights)
-    chosen = list(steps) if steps is not None else default_steps(table.select(learnt), context, columns)
+    chosen = (default_steps(table.select(learnt), context, columns) if steps is None else
+              [one for text in steps for one in expanded(text)])
     seen = table.select([*learnt, *context])
     looked = looked_at(seen, rows, seed, any(is_whole(text) for text in chosen))
     preparation = Preparation.fit(seen, chosen, shares, numpy_stream(seed, "fit preparation"), looked, context)

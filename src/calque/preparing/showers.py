@@ -14,6 +14,28 @@ from calque.preparing.elementwise import Elementwise
 from calque.preparing.step import Shape, Step, register
 
 
+def expanded(text: str) -> list[str]:
+    """Steps that `showers LAYER… given=ENERGY` stands for; any other step stands for itself.
+
+    Layers become their energies, as response and shares; how many voxels are hit; and normal scores of all. Name the
+    layer that is never empty last.
+
+    >>> expanded("showers layer_1 layer_0 given=energy")[-1]
+    'scores response layer_1_energy_share layer_1_hits layer_0_hits given=energy'
+    """
+    kind, *words = text.split() or [""]
+    if kind != "showers":
+        return [text]
+    layers, rest = [word for word in words if "=" not in word], [word for word in words if "=" in word]
+    given = next((word for word in rest if word.startswith("given=")), "")
+    if not layers or not given.removeprefix("given=") or len(rest) > 1:
+        raise ConfigError(f"step {text!r} needs layers and their incident energy alone: showers LAYER… given=ENERGY")
+    energies, hits = [f"{name}_energy" for name in layers], [f"{name}_hits" for name in layers]
+    return [" ".join(["layers", *layers]), *(f"voxels {name} given={name}_energy" for name in layers),
+            " ".join(["shares", *energies, given]),
+            " ".join(["scores response", *(f"{name}_share" for name in energies[:-1]), *hits, given])]
+
+
 @register("layers")
 class Layers(Step):
     """Each layer becomes its energy and its voxels' shares of it: images of any shapes, which sum to one.

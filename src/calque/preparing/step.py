@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,7 @@ from calque.errors import ConfigError, DataError, unknown
 
 STEPS: dict[str, type[Step]] = {}
 Shape = tuple[int, ...]
+READABLE = 10_000  # numbers of a step that are written one by one
 
 
 def register(kind: str) -> Callable[[type[Step]], type[Step]]:
@@ -92,7 +95,7 @@ class Step(nn.Module):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that rebuilds the step, as plain numbers and strings."""
-        buffers = {name: buffer.double().tolist() for name, buffer in self.named_buffers()}
+        buffers = {name: written(buffer.double()) for name, buffer in self.named_buffers()}
         return {"kind": self.kind, "columns": self.columns, "outputs": self.outputs, "given": self.given,
                 "settings": self.settings(), "buffers": buffers}
 
@@ -102,7 +105,7 @@ class Step(nn.Module):
         step = find(saved["kind"])(saved["columns"], saved["outputs"], **saved["settings"])
         step.given = tuple(saved.get("given", ()))
         for name, value in saved["buffers"].items():
-            step.number(name, torch.tensor(value, dtype=torch.float64))
+            step.number(name, reread(value))
         return step
 
     def refuse(self, bad: Tensor, why: str, remedy: str) -> None:
@@ -119,6 +122,22 @@ def find(kind: str) -> type[Step]:
     if kind not in STEPS:
         raise ConfigError(unknown("step", kind, STEPS))
     return STEPS[kind]
+
+
+def written(numbers: Tensor) -> Any:
+    """Numbers as lists that a person can read; many of them as the text (base64) of their bytes."""
+    if numbers.numel() <= READABLE:
+        return numbers.tolist()
+    content = np.ascontiguousarray(numbers.cpu().numpy(), "<f8").tobytes()
+    return {"shape": list(numbers.shape), "float64": base64.b64encode(content).decode()}
+
+
+def reread(saved: Any) -> Tensor:
+    """Read what `written` wrote."""
+    if not isinstance(saved, dict):
+        return torch.tensor(saved, dtype=torch.float64)
+    content = np.frombuffer(base64.b64decode(saved["float64"]), "<f8")
+    return torch.from_numpy(content.astype(np.float64)).reshape(saved["shape"])
 
 
 def weighted_mean(x: Tensor, weights: Tensor) -> Tensor:
