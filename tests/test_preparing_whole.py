@@ -50,7 +50,8 @@ def prepared(steps: list[str], rows: int = ROWS) -> Data:
     table = showers(rows)
     words = {word for text in steps for word in text.split()}
     names = [name for name in table.names if name == "energy" or name in words]
-    made = {f"{name}_energy" for name in ("layer_0", "layer_1") if any(text.startswith(("layers", "showers")) for text in steps)}
+    apart = any(text.startswith(("layers", "showers")) for text in steps)
+    made = ("layer_0_energy", "layer_1_energy") if apart else ()
     learnt = [name for name in names if name not in made]
     return prepare(table.select(learnt), steps=steps, context=["log energy"])
 
