@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from calque.preparing.empirical import rising, weighted_quantiles
-
 REACH = 3.0  # knots lie at normal values from −3 to 3; tails go on with the mean slope from the middle
 FARTHEST = 4.5  # normal value
 LEAST = 1e-6  # of a uniform number
@@ -91,10 +89,3 @@ def below(normal: Tensor) -> Tensor:
     """Φ, also where single precision loses `ndtr`."""
     share: Tensor = torch.special.log_ndtr(normal).exp()
     return share
-
-
-def quantiles(values: Tensor, weights: Tensor, levels: Tensor) -> Tensor | None:
-    """Rising quantiles of values (n,); none where there are fewer than two."""
-    if len(values) < 2 or not weights.sum() > 0:
-        return None
-    return rising(weighted_quantiles(values, weights, levels))

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from calque.errors import ConfigError, DataError
 from calque.preparing.empirical import rising, weighted_quantiles
-from calque.preparing.knots import REACH, Knots, Place, lifted, lowered, quantiles
+from calque.preparing.knots import REACH, Knots, Place, lifted, lowered
 from calque.preparing.step import Shape, Step, register
 
-FEW = 20  # non-zero values, below which a node takes a number's from everywhere
+FEW = 100  # rows on each side of a node, at least
 RARE = 1e-5  # least probability of a number's being zero, or not, where both occur
 LOWEST = -9.0  # score of a zero
 
@@ -38,7 +38,7 @@ class Scores(Step):
     hit: Tensor  # (K, D): probability of what is not zero
     grid: Tensor  # (K, D, knots)
 
-    def __init__(self, columns: Sequence[str], outputs: Sequence[str] | None = None, nodes: int = 12,
+    def __init__(self, columns: Sequence[str], outputs: Sequence[str] | None = None, nodes: int = 24,
                  knots: int = 33) -> None:
         super().__init__(columns, outputs)
         if nodes < 2 or knots < 3:
@@ -52,41 +52,35 @@ class Scores(Step):
         return tuple(taken)
 
     def fit(self, x: Tensor, weights: Tensor) -> None:
-        """Take zeros and quantiles of the rows nearest to each node."""
+        """Take the share of zeros among the rows nearest to each node, and quantiles of the nearest that are none."""
         self.number("logarithm", x.amin(0) >= 0)
         if self.logarithm[0]:
             x, weights = x[x[:, 0] > 0], weights[x[:, 0] > 0]
-        given, zero, values = self.along(x[:, :1]), self.zeros(x[:, 1:]), self.scaled(x[:, 1:])
-        order = torch.argsort(given)
+        order = torch.argsort(self.along(x[:, :1]))
+        given, weights = self.along(x[order, :1]), weights[order]
+        there, values = ~self.zeros(x[order, 1:]), self.scaled(x[order, 1:])
         self.number("axis", rising(weighted_quantiles(given, weights, torch.linspace(0, 1, self.nodes).to(x))))
-        near = [order[window(int(torch.searchsorted(given[order], node)), len(x), self.nodes)] for node in self.axis]
-        self.number("hit", torch.stack([self.hits(zero, weights, rows) for rows in near]))
-        numbers = list(zip(values.T, zero.T, self.pooled(values, zero, weights), strict=True))
-        self.number("grid", torch.stack([torch.stack([
-            self.local(column[rows], none[rows], given[rows] - node, weights[rows], anyhow)
-            for column, none, anyhow in numbers]) for node, rows in zip(self.axis, near, strict=True)]))
-
-    def hits(self, zero: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
-        """Probability of what is not zero (D,) among some rows; exactly one for numbers that never are."""
-        share: Tensor = torch.mv((~zero[rows]).to(weights).T, weights[rows]) / weights[rows].sum()
-        chance: Tensor = torch.where(zero.any(0), share.clamp(RARE, 1 - RARE), 1.0)
-        return chance
-
-    def pooled(self, values: Tensor, zero: Tensor, weights: Tensor) -> list[Tensor]:
-        """Quantiles of each number over all rows; those of the other numbers where it is never hit."""
-        found = [quantiles(column[~none], weights[~none], self.levels(values))
-                 for column, none in zip(values.T, zero.T, strict=True)]
-        known = [one for one in found if one is not None]
+        share = torch.stack([weights[near] @ there[near].to(weights) / weights[near].sum()
+                             for near in (window(given, node, self.nodes) for node in self.axis)])
+        self.number("hit", torch.where(there.all(0), 1.0, share.clamp(RARE, 1 - RARE)))
+        grids = [self.quantiles(given[own], column[own], weights[own])
+                 for column, own in zip(values.T, there.T, strict=True)]
+        known = [grid for grid in grids if grid is not None]
         if not known:
             raise DataError(f"step '{self.kind}': nothing but zeros in {' '.join(self.columns)}; leave it out")
-        anyhow = torch.stack(known).mean(0)
-        return [anyhow if one is None else one for one in found]
+        typical = torch.stack(known).mean(0)
+        self.number("grid", torch.stack([typical if grid is None else grid for grid in grids], 1))
 
-    def local(self, values: Tensor, zero: Tensor, away: Tensor, weights: Tensor, pooled: Tensor) -> Tensor:
-        """Quantiles (knots,) at a node that its rows lie so far away from; of all rows where these are few."""
-        values, away, weights = values[~zero], away[~zero], weights[~zero]
-        found = None if len(values) < FEW else quantiles(levelled(values, away, weights), weights, self.levels(values))
-        return pooled if found is None else found
+    def quantiles(self, given: Tensor, values: Tensor, weights: Tensor) -> Tensor | None:
+        """Quantiles (K, knots) of one number at the nodes; none where it has fewer than two values."""
+        if len(values) < 2 or not weights.sum() > 0:
+            return None
+        found = []
+        for node in self.axis:
+            near = window(given, node, self.nodes)
+            levelled = without_trend(values[near], given[near] - node, weights[near])
+            found.append(rising(weighted_quantiles(levelled, weights[near], self.levels(values))))
+        return torch.stack(found)
 
     def levels(self, like: Tensor) -> Tensor:
         """Uniform levels of the knots."""
@@ -161,14 +155,15 @@ def spread(noise: Tensor, hit: Tensor) -> Tensor:
     return score.clamp(min=LOWEST)
 
 
-def levelled(values: Tensor, away: Tensor, weights: Tensor) -> Tensor:
-    """Values (n,) as they would be at the node: without their linear trend along the given column."""
+def without_trend(values: Tensor, away: Tensor, weights: Tensor) -> Tensor:
+    """Values (n,) as they would be at the node, `away` = 0: without their linear trend."""
     centred = away - (weights @ away) / weights.sum()
     slope = (weights * centred) @ values / (weights @ centred**2).clamp(min=torch.finfo(values.dtype).tiny)
     return values - slope * away
 
 
-def window(centre: int, rows: int, nodes: int) -> slice:
-    """The rows nearest to a node, in the order of the given column: 1/nodes of them, half at the ends."""
-    half = max(rows // (2 * nodes), min(FEW, rows // 2), 1)
+def window(given: Tensor, node: Tensor, nodes: int) -> slice:
+    """The rows nearest to a node, of rows in the order of the given column: 1/nodes of them, half at the ends."""
+    rows, centre = len(given), int(torch.searchsorted(given, node))
+    half = max(rows // (2 * nodes), min(FEW, rows - rows // 2))
     return slice(max(0, centre - half), min(rows, centre + half))
