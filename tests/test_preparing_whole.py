@@ -128,7 +128,9 @@ def test_scores_are_standard_normal_wherever_the_given_column_is() -> None:
 
 
 def test_whitened_numbers_are_uncorrelated_and_know_only_those_before_them() -> None:
-    data = prepared(["whiten total signed layer_1"])
+    table = showers().select(["energy", "layer_1", "total", "signed"])
+    data = prepare(table, steps=["whiten *"], context=["energy"])
+    assert data.preparation.typed_steps()[0].columns == ("total", "signed", "layer_1"), "numbers first"
     x, _, _ = data.encode(TRAIN)
     places = data.preparation.layout.slices
     torch.testing.assert_close(torch.cov(x.T, correction=0), torch.eye(x.shape[1]), rtol=0, atol=2e-3)

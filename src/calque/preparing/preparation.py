@@ -49,11 +49,15 @@ def is_whole(text: str) -> bool:
 def parse_steps(text: str, shapes: Mapping[str, Shape]) -> list[Step]:
     """Read as `parse_step` does, of columns with shapes; with `*` there is a step for every shape.
 
+    A step that sees events whole takes all columns at once, numbers before images.
+
     >>> [step.columns for step in parse_steps("standardise *", {"m": (), "image": (28, 28), "c": ()})]
     [('m', 'c'), ('image',)]
     """
     if "*" not in shlex.split(text):
         return [parse_step(text, list(shapes))]
+    if is_whole(text):
+        return [parse_step(text, sorted(shapes, key=lambda name: bool(shapes[name])))]
     return [parse_step(text, [name for name, found in shapes.items() if found == shape])
             for shape in dict.fromkeys(shapes.values())]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from calque.errors import ConfigError
 from calque.preparing.elementwise import Elementwise
-from calque.preparing.step import Shape, Step, register
+from calque.preparing.step import SHORTHANDS, Shape, Step, register
 
 
 def expanded(text: str) -> list[str]:
@@ -24,7 +24,7 @@ def expanded(text: str) -> list[str]:
     'scores response layer_1_energy_share layer_1_hits layer_0_hits given=energy'
     """
     kind, *words = text.split() or [""]
-    if kind != "showers":
+    if kind not in SHORTHANDS:
         return [text]
     layers, rest = [word for word in words if "=" not in word], [word for word in words if "=" in word]
     given = next((word for word in rest if word.startswith("given=")), "")

@@ -15,6 +15,7 @@ from calque.errors import ConfigError, DataError, unknown
 
 STEPS: dict[str, type[Step]] = {}
 Shape = tuple[int, ...]
+SHORTHANDS = ("showers",)  # names that stand for several steps
 READABLE = 10_000  # numbers of a step that are written one by one
 
 
@@ -120,7 +121,7 @@ class Step(nn.Module):
 def find(kind: str) -> type[Step]:
     """Look up a step by its name; raises ConfigError that names the nearest."""
     if kind not in STEPS:
-        raise ConfigError(unknown("step", kind, STEPS))
+        raise ConfigError(unknown("step", kind, [*STEPS, *SHORTHANDS]))
     return STEPS[kind]
 
 
