@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import calque
 from calque.cli import main
+from calque.config import build
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting import StoppedError
 from calque.models import Generator
@@ -204,15 +206,33 @@ def refusals() -> dict[str, tuple[dict[str, Any], type[CalqueError], str]]:
         "no image": ({"data": Table.of({"picture": np.zeros((200, 12))})}, DataError, "no column 'image'"),
         "other parameters": ({"data": data, "simulator": elsewhere}, ConfigError, "has the parameters place, width"),
         "no game": ({"data": data, "fit": {"kind": "flow"}}, ConfigError, "'flow' plays no game .* these do: gan"),
+        "no kind": ({"data": data, "fit": {"kind": "r3gn"}}, ConfigError, r"no kind 'r3gn' .* nearest: r3gan"),
+        "no such layers": ({"data": data, "fit": {"model": {"layerz": 2}}}, ConfigError, "no setting .*'layerz'"),
+        "no such steps": ({"data": data, "summary": {"stps": 2}}, ConfigError,
+                          r"no setting 'stps' that a tuning uses in \[tune.summary\]; nearest: steps"),
+        "no such rate": ({"data": data, "refine": {"optimiser": {"rat": 2}}}, ConfigError,
+                         r"no setting 'rat' .*\[tune.refine\]"),
+        "a setting that nobody uses": ({"data": data, "fit": {"patience": 3}}, ConfigError,
+                                       "no setting 'patience' that a tuning uses"),
+        "a network of another kind": ({"data": data, "shortcut": {"kind": "gan"}}, ConfigError, "no setting 'kind'"),
         "no setting": ({"data": data, "member": 3}, ConfigError, "no setting 'member' .* nearest: members"),
     }
 
 
 @pytest.mark.parametrize("name", refusals())
-def test_what_cannot_be_asked_is_one_clear_line(crude: Run, name: str) -> None:
+def test_what_cannot_be_asked_is_one_clear_line(crude: Run, name: str, tmp_path: Path) -> None:
+    """And takes no folder, so that the mended command does not meet a tuning of other settings."""
     given, error, message = refusals()[name]
     with pytest.raises(error, match=message):
-        tune(crude, **{"simulator": SPOTS, **BRIEF, **given})
+        tune(crude, **{"simulator": SPOTS, "out": tmp_path / "tuned", **BRIEF, **given})
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_what_cannot_be_taught_on_is_told_before(crude: Run, tmp_path: Path) -> None:
+    other = replace(crude, config=build({"fit": {"kind": "nsf"}}, "here"))
+    with pytest.raises(ConfigError, match=r"kind 'nsf' cannot be taught on; set tune.frozen = true"):
+        tune(other, seen(200)[1], simulator=SPOTS, out=tmp_path / "tuned", **BRIEF)
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_a_run_that_is_no_emulator_is_named(tmp_path: Path) -> None:
@@ -231,7 +251,7 @@ def test_a_folder_is_not_mixed_up(crude: Run, tmp_path: Path) -> None:
     tune(crude, data, **brief)
     with pytest.raises(FileError, match="holds a tuning already; go on with --resume"):
         tune(crude, data, **brief)
-    with pytest.raises(ConfigError, match="was begun with another tune"):
+    with pytest.raises(ConfigError, match=r"was begun with another tune\.members;"):
         tune(crude, data, **{**brief, "members": 3}, resume=True)
     with pytest.raises(ConfigError, match="was begun with another images"):
         tune(crude, data.rows(slice(1, None)), **brief, resume=True)

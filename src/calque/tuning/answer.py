@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calque.config import build as build_config
-from calque.config import merge
 from calque.judging.merit import Merit, figure_of_merit
 from calque.preparing import Context, Preparation
 from calque.preparing.preparation import build_step
@@ -18,7 +16,8 @@ from calque.run import Run
 from calque.seeds import derive, torch_stream
 from calque.table import Array, Table
 from calque.tuning.sight import Seen, Sight
-from calque.tuning.teaching import FIT, Teaching
+from calque.tuning.teaching import Teaching
+from calque.tuning.trainings import settings
 from calque.tuning.tuned import DRAWS, Tuned
 
 COMPARED = 5_000  # images that are compared with as many of the data
@@ -53,13 +52,14 @@ def as_run(teaching: Teaching, member: Seen) -> Run:
     """A generator of parameters that is saved, loaded and drawn from like any other."""
     asked = teaching.question
     low, high = (asked.decode(end[None])[0] for end in (asked.low, asked.high))
-    settings = {name: {"low": repr(a), "high": repr(b)}
-                for name, a, b in zip(asked.names, low.tolist(), high.tolist(), strict=True)}
+    ends = {name: {"low": repr(a), "high": repr(b)}
+            for name, a, b in zip(asked.names, low.tolist(), high.tolist(), strict=True)}
     steps = [" ".join(["logit", quote(name), *(f"{key}={value}" for key, value in bounds.items())])
-             for name, bounds in settings.items()]
-    config = build_config({"fit": merge(merge(FIT, {"watch": "latest"}), teaching.config.fit), "seed":
-                           teaching.stages.seed, "prepare": {"steps": steps}}, "[tune]")
-    fitted = [build_step("logit", (name,), None, bounds) for name, bounds in settings.items()]
+             for name, bounds in ends.items()]
+    config = settings(teaching.config, "fit")
+    config = config.model_copy(update={"seed": teaching.stages.seed,
+                                       "prepare": config.prepare.model_copy(update={"steps": steps})})
+    fitted = [build_step("logit", (name,), None, bounds) for name, bounds in ends.items()]
     units = {name: unit for name, unit in asked.run.preparation.units.items() if name in asked.names}
     preparation = Preparation(fitted, asked.names, dict.fromkeys(asked.names, "float64"), units, {})
     return Run(config, member.parameters_of.eval(), preparation.float(), Context(), None, 1.0,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from calque.atomic import write_bytes
-from calque.config import Config, merge
-from calque.config import build as build_config
+from calque.config import Config
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
 from calque.fitting.fit import StoppedError
@@ -46,7 +45,7 @@ class Stages:
     quiet: bool
     stop: threading.Event
 
-    def train(self, name: str, objective: Objective, rows: Callable[[], Rows], wanted: Mapping[str, Any]) -> Generator:
+    def train(self, name: str, objective: Objective, rows: Callable[[], Rows], wanted: Config) -> Generator:
         """Train an objective's generator with the [fit] settings `wanted`; what was trained before is read.
 
         Nobody asks for `rows` then: they may take long. Raises StoppedError after Ctrl-C, DivergedError.
@@ -55,7 +54,7 @@ class Stages:
         if done is not None and done.is_file():
             objective.generator.load_state_dict(load(done.read_bytes()))
             return objective.generator.eval().requires_grad_(False)
-        trained = self.play(name, objective.train(), rows(), settings(wanted))
+        trained = self.play(name, objective.train(), rows(), wanted)
         if done is not None:
             write_bytes(done, save(contiguous(trained.state_dict())))
             (done.parent / UNFINISHED).unlink(missing_ok=True)
@@ -84,8 +83,3 @@ class Stages:
                     kept = f"go on with --resume; it lies in {self.folder}" if self.folder else "nothing was kept"
                     raise StoppedError(f"stopped at step {loop.step} of {loop.steps} of {name}; {kept}")
         return loop.averaged()
-
-
-def settings(wanted: Mapping[str, Any]) -> Config:
-    """The [fit] settings of one training, with its kind's presets."""
-    return build_config({"fit": merge({"watch": "latest"}, wanted)}, "[tune]")

@@ -12,24 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calque.config import TuneConfig, checked, merge
-from calque.errors import ConfigError, DataError
+from calque.config import Config, TuneConfig, checked
+from calque.errors import DataError
 from calque.fitting.emulation import Emulation
 from calque.fitting.fit import build_objective
-from calque.kinds import KINDS
 from calque.models import DenseGenerator, Generator, Regressor
 from calque.run import build_generator
 from calque.seeds import derive, numpy_stream, torch_stream
 from calque.table import Array, Layout
 from calque.tuning.question import Question
 from calque.tuning.sight import Seen, Sight, corrected, in_parts, look_at
-from calque.tuning.stages import Rows, Stages, settings
+from calque.tuning.stages import Rows, Stages
+from calque.tuning.trainings import settings
 
-SOFT = {"beta2": 0.99, "schedule": "cosine"}
-FIT = {"kind": "r3gan", "steps": 3000, "batch": 256, "average": 0.999, "optimiser": {"schedule": "cosine"}}
-SUMMARY = {"kind": "emulator", "steps": 3000, "batch": 128, "average": 0.998, "optimiser": {"rate": 2e-3, **SOFT}}
-REFINE = {"kind": "emulator", "steps": 600, "batch": 128, "average": 0.998, "optimiser": {"rate": 1e-3, **SOFT}}
-SHORT = {"kind": "emulator", "steps": 3000, "batch": 256, "average": 0.998, "optimiser": {"rate": 3e-3, **SOFT}}
 NARROW: dict[str, Any] = {"latent": 0, "layers": 2, "base": 128, "shape": "flat", "norm": "none", "dropout": 0.0,
                           "activation": "silu", "skip": True}
 HELD = 4  # one of so many images near the data corrects, the others teach
@@ -51,11 +46,11 @@ class Teaching:
         shape = asked.run.preparation.layout.shapes[0]
         with self.initial("summary"):
             network = Regressor(Layout.flat(asked.names), asked.data.shape[1], shape=shape)
-        summary = self.summarise("summary", network, merge(SUMMARY, self.config.summary))
+        summary = self.summarise("summary", network, settings(self.config, "summary"))
         emulator = copy.deepcopy(asked.run.generator).eval().requires_grad_(False)
         return self.shortcut("shortcut", look_at(emulator, summary, asked.data))
 
-    def summarise(self, name: str, network: Generator, wanted: dict[str, Any]) -> Generator:
+    def summarise(self, name: str, network: Generator, wanted: Config) -> Generator:
         """Teach a network the parameters of images."""
         def rows() -> Rows:
             images, parameters, weights = self.sample()
@@ -75,10 +70,7 @@ class Teaching:
 
     def tuner(self, name: str, sight: Sight, weights: Tensor) -> Seen:
         """A generator of parameters whose images look like the data, of which rows count by weights (N,)."""
-        asked, wanted = self.question, settings(merge(FIT, self.config.fit))
-        if not plays(wanted.fit.kind):
-            kinds = ", ".join(filter(plays, KINDS))
-            raise ConfigError(f"tune.fit.kind = {wanted.fit.kind!r} plays no game against the data; these do: {kinds}")
+        asked, wanted = self.question, settings(self.config, "fit")
         with self.initial(name):
             parameters = build_generator(wanted, Layout.flat(asked.names), 0)
             seen = Seen(parameters, sight, asked.low, asked.high)
@@ -88,7 +80,7 @@ class Teaching:
             looks = sight.all_of(asked.data)
             return Rows(looks, looks[:, :0], weights)
 
-        trained = self.stages.train(name, objective, rows, merge(FIT, self.config.fit))
+        trained = self.stages.train(name, objective, rows, wanted)
         assert isinstance(trained, Seen)
         return trained
 
@@ -100,7 +92,7 @@ class Teaching:
         parameters, images = self.imagine(number, sight, tuner)
         held = torch.arange(len(parameters)) // self.repeat % HELD == 0
         self.near.append((images[~held], parameters[~held]))
-        refine = merge(REFINE, self.config.refine)
+        refine = settings(self.config, "refine")
         summary = self.summarise(f"summary-{number}", movable(sight.summary), refine)
         emulator = self.emulate(f"emulator-{number}", sight.emulator, refine)
         closer = self.shortcut(f"shortcut-{number}", look_at(emulator, summary, self.question.data))
@@ -117,21 +109,18 @@ class Teaching:
         """Images for each parameter vector: two where the emulator learns from pairs."""
         return 1 if self.frozen or not self.question.run.config.fit.objective.get("adversary") else 2
 
-    def emulate(self, name: str, emulator: Generator, wanted: dict[str, Any]) -> Generator:
+    def emulate(self, name: str, emulator: Generator, wanted: Config) -> Generator:
         """The emulator taught on, as it was taught, unless it is frozen."""
         if self.frozen:
             return emulator
         fit = self.question.run.config.fit
-        if KINDS[fit.kind].objective != "emulation":
-            raise ConfigError(f"an emulator of kind {fit.kind!r} cannot be taught on; set tune.frozen = true to take "
-                              "it as it is, or fit one of kind 'emulator'")
         objective = Emulation(movable(emulator), **checked("fit.objective", Emulation, fit.objective))
         return self.stages.train(name, objective, self.sample, wanted)
 
     def shortcut(self, name: str, sight: Sight) -> Sight:
         """The same sight by way of a small network, unless images are wanted at every step."""
-        wanted = merge(SHORT, self.config.shortcut)
-        if not wanted["steps"]:
+        wanted = settings(self.config, "shortcut")
+        if not wanted.fit.steps:
             return sight
 
         def rows() -> Rows:
@@ -189,8 +178,3 @@ class Teaching:
 def movable(network: Generator) -> Generator:
     """A copy that can be taught."""
     return copy.deepcopy(network).train().requires_grad_(True)
-
-
-def plays(kind: str) -> bool:
-    """Whether a kind plays a game of numbers, as parameters are."""
-    return KINDS[kind].objective == "adversarial" and not KINDS[kind].image

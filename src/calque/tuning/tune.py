@@ -29,6 +29,7 @@ from calque.tuning.question import pose, require_emulator
 from calque.tuning.sight import Seen, Sight
 from calque.tuning.stages import Stages
 from calque.tuning.teaching import Teaching
+from calque.tuning.trainings import check_settings
 from calque.tuning.truth import with_truth
 from calque.tuning.tuned import Tuned
 
@@ -62,13 +63,17 @@ def tune(
     """
     run = run if isinstance(run, Run) else load_run(Path(run))
     require_emulator(run)
+    folder = Path(out) if out is not None else None
     config = build_config({"tune": merge(run.config.tune.model_dump(), settings)}, "calque.tune").tune
     opened = simulator or (open_simulator(run.config.simulate) if run.config.simulate else None)
+    with torch.random.fork_rng(devices=[]):
+        check_settings(config, run.context.names, run.config.fit.kind, config.frozen or opened is None)
+    if folder is not None:
+        check_place(folder, resume)
     images, truth = with_truth(data, run.preparation.columns, run.context.names)
     question = pose(run, images, known or (run.data or reread(run)).table, opened)
-    folder = Path(out) if out is not None else None
     if folder is not None:
-        claim(folder, run, config, images, seed, resume)
+        claim(folder, run, config, images, seed)
     with threads(1), torch.random.fork_rng(devices=[]), stopping() as stop:
         stages = Stages(folder / STAGES if folder else None, seed, quiet, stop)
         teaching = Teaching(question, config, stages)
@@ -92,19 +97,25 @@ def learn(teaching: Teaching) -> tuple[Sight, list[Seen]]:
                    for number in range(teaching.config.members)]
 
 
-def claim(folder: Path, run: Run, config: TuneConfig, images: Table, seed: int, resume: bool) -> None:
-    """Take a folder for a tuning; raises FileError rather than mix it with another."""
+def check_place(folder: Path, resume: bool) -> None:
+    """Raise FileError for a folder that cannot be written to, or holds something else."""
     check_folder(folder)
     if (folder / CONFIG).is_file() and not (folder / SETTINGS).is_file():
         raise FileError(f"{folder} holds a run; choose another folder with --out")
+    if (folder / SETTINGS).is_file() and not resume:
+        raise FileError(f"{folder} holds a tuning already; go on with --resume, or choose another folder with --out")
+
+
+def claim(folder: Path, run: Run, config: TuneConfig, images: Table, seed: int) -> None:
+    """Take a folder for a tuning; raises ConfigError rather than mix it with another."""
     wanted = {"tune": config.model_dump(exclude={"plots"}), "seed": seed, "emulator": credentials(run)["weights"],
               "images": hash_of(images)}
     if (folder / SETTINGS).is_file():
-        if not resume:
-            raise FileError(f"{folder} holds a tuning already; go on with --resume, or choose another folder with "
-                            "--out")
         before = json.loads((folder / SETTINGS).read_text())
         changed = next((name for name, value in wanted.items() if before.get(name) != value), None)
+        if changed == "tune":
+            changed = next((f"tune.{name}" for name, value in wanted["tune"].items()
+                            if before["tune"].get(name) != value), changed)
         if changed:
             raise ConfigError(f"{folder} was begun with another {changed}; resume with the same, or choose another "
                               "folder with --out")

@@ -1,0 +1,53 @@
+"""Settings of a tuning's trainings, and what of them cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from calque.config import Config, TuneConfig, merge
+from calque.config import build as build_config
+from calque.errors import ConfigError, unknown
+from calque.fitting.fit import build_objective
+from calque.kinds import KINDS, find_kind
+from calque.run import build_generator
+from calque.table import Layout
+
+SOFT = {"beta2": 0.99, "schedule": "cosine"}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "fit": {"kind": "r3gan", "steps": 3000, "batch": 256, "average": 0.999, "optimiser": {"schedule": "cosine"}},
+    "summary": {"kind": "emulator", "steps": 3000, "batch": 128, "average": 0.998, "optimiser": {"rate": 2e-3, **SOFT}},
+    "refine": {"kind": "emulator", "steps": 600, "batch": 128, "average": 0.998, "optimiser": {"rate": 1e-3, **SOFT}},
+    "shortcut": {"kind": "emulator", "steps": 3000, "batch": 256, "average": 0.998,
+                 "optimiser": {"rate": 3e-3, **SOFT}},
+}
+USED = ("steps", "batch", "average", "clip", "precision", "optimiser")
+OF_PLAYERS = ("kind", "model", "objective")  # the other trainings have theirs
+
+
+def settings(config: TuneConfig, table: str) -> Config:
+    """The [fit] settings of a training; raises ConfigError for what does not exist, or would be ignored."""
+    given, known = getattr(config, table), [*USED, *(OF_PLAYERS if table == "fit" else ())]
+    for key in given:
+        if key not in known:
+            raise ConfigError(unknown("setting", key, known, f"that a tuning uses in [tune.{table}]"))
+    return build_config({"fit": merge({**DEFAULTS[table], "watch": "latest"}, given)}, f"[tune.{table}]")
+
+
+def check_settings(config: TuneConfig, names: tuple[str, ...], emulator: str, frozen: bool) -> None:
+    """Raise ConfigError for what cannot be trained, before anything is: parameters by name, an emulator of a kind."""
+    for table in DEFAULTS:
+        settings(config, table)
+    wanted = settings(config, "fit")
+    if not plays(wanted.fit.kind):
+        kinds = ", ".join(filter(plays, KINDS))
+        raise ConfigError(f"tune.fit.kind = {wanted.fit.kind!r} plays no game against the data; these do: {kinds}")
+    build_objective(wanted, build_generator(wanted, Layout.flat(names), 0))
+    if not frozen and find_kind(emulator).objective != "emulation":
+        raise ConfigError(f"an emulator of kind {emulator!r} cannot be taught on; set tune.frozen = true to take "
+                          "it as it is, or fit one of kind 'emulator'")
+
+
+def plays(kind: str) -> bool:
+    """Whether a kind plays a game of numbers, as parameters are."""
+    found = find_kind(kind)
+    return found.objective == "adversarial" and not found.image
