@@ -21,7 +21,7 @@ from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.folder import SIMULATIONS
 from calque.pipeline import simulated
 from calque.reading import read
-from calque.simulating import simulate, simulator
+from calque.simulating import parts, simulate, simulator
 from calque.simulating.kept import made_by
 from calque.simulating.opening import open_simulator, parametric
 from calque.simulating.parametric import Parametric
@@ -290,7 +290,48 @@ def test_a_cache_is_complete_or_absent(mine: Path) -> None:
     vectors = np.column_stack([np.arange(96) / 100, np.full(96, 0.5)])
     with pytest.raises(DataError):
         faulty(mine, "raises").images(vectors, 1, cache=mine / "kept.h5")
-    assert sorted(path.name for path in mine.glob("*kept*")) == []
+    assert [path.suffix for path in mine.glob("*kept*")] == [".parts"]
+
+
+COUNTING = """
+import numpy as np
+from pathlib import Path
+
+def counts(p, seed):
+    with Path("seen").open("a") as seen:
+        seen.write(f"{len(p)} ")
+    if Path("impatient").exists() and Path("seen").read_text().count(" ") == 4:
+        raise KeyboardInterrupt
+    return np.random.default_rng(seed).normal(size=(len(p), 3)) + p
+"""
+
+
+@pytest.mark.parametrize(("every", "damaged"), [(0.0, 0), (0.0, 2), (1e9, 0), (1e9, 1)])
+def test_an_interrupted_simulation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: float,
+                                           damaged: int) -> None:
+    """What was made, and lies there whole, is not made again; what comes out is the same, and nothing else is left."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(parts, "EVERY", every)
+    (tmp_path / "mycount.py").write_text(COUNTING)
+    (tmp_path / "impatient").touch()
+    opened = parametric("mycount:counts", None, {"a": (0, 1)}, chunk=10)
+    vectors, path, seen = opened.choose(58, 0), tmp_path / "kept.h5", tmp_path / "seen"
+    for seed in (1, 2):
+        with pytest.raises(CalqueError, match=r"stopped; 30 images for .*kept.h5 are kept, and the same command goes"):
+            opened.images(vectors, seed, cache=path)
+        seen.unlink()
+    assert not path.exists()
+    (tmp_path / "impatient").unlink()
+    for folder in tmp_path.glob(".kept.h5.*.parts"):
+        saved = sorted(folder.iterdir())
+        assert len(saved) == (3 if every == 0 else 1)
+        for part in saved[-damaged:] if damaged else ():
+            part.write_bytes(part.read_bytes()[:100])
+    images = opened.images(vectors, 1, cache=path)
+    whole = 3 - damaged if every == 0 else 3 * (1 - damaged)
+    assert seen.read_text() == (5 - whole) * "10 " + "8 "
+    np.testing.assert_array_equal(images, opened.images(vectors, 1))
+    assert [entry.name for entry in tmp_path.iterdir() if "kept" in entry.name] == ["kept.h5"]
 
 
 TOML = """

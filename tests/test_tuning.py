@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,26 @@ def test_a_stopped_tuning_ends_like_one_that_was_not(crude: Run, tmp_path: Path,
     parts = tune(crude, data, simulator=SPOTS, out=tmp_path / "parts", resume=True, **BRIEF)
     assert parts.to_dict() == whole.to_dict()
     assert str(parts) == str(whole)
+
+
+def test_a_tuning_stops_while_it_simulates(crude: Run, tmp_path: Path) -> None:
+    """And simulates the rest when it goes on."""
+    _, data = seen(400)
+    chunks: list[int] = []
+
+    def impatient(parameters: Array, seed: int) -> Array:
+        chunks.append(len(parameters))
+        if len(chunks) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return spots(parameters, seed)
+
+    brief = {**BRIEF, "simulator": replace(SPOTS, function=impatient, chunk=50), "out": tmp_path / "tuned"}
+    with pytest.raises(StoppedError, match=r"stopped at image 150 of 200 of simulations-0; go on with --resume"):
+        tune(crude, data, **brief)
+    parts = tune(crude, data, **brief, resume=True)
+    assert chunks[:4] == [50] * 4
+    whole = tune(crude, data, **{**brief, "out": None})
+    assert parts.to_dict() == whole.to_dict()
 
 
 def test_what_was_trained_is_not_prepared_for_again(crude: Run, tmp_path: Path,

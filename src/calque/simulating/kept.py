@@ -14,6 +14,7 @@ from calque.atomic import replacing
 from calque.errors import FileError
 from calque.simulating.calls import Images
 from calque.simulating.parametric import IMAGE, Parametric
+from calque.simulating.parts import Parts
 from calque.simulating.simulator import Progress
 
 MARK = "simulation"  # the attribute of the file
@@ -23,6 +24,7 @@ def keep(simulator: Parametric, parameters: ArrayLike, seed: int, path: Path,
          progress: Progress | None = None) -> bool:
     """Simulate into a file, complete or absent; says whether it was done now, not before.
 
+    What an interrupted simulation has made so far lies beside it, and the next one of the same goes on from there.
     Raises FileError where the file holds other simulations: it may have taken long to make.
     """
     from calque.reading.formats import Compression
@@ -32,9 +34,10 @@ def keep(simulator: Parametric, parameters: ArrayLike, seed: int, path: Path,
     if path.is_file():
         check_same(path, wanted)
         return False
-    with replacing(path) as beside:
+    parts = Parts(path, wanted)
+    with parts.kept(), replacing(path) as beside:
         writer = GroupWriter(beside, "", {}, Compression("zlib", 1))
-        for table in simulator.tables(parameters, seed, progress):
+        for table in simulator.tables(parameters, seed, progress, parts):
             writer.write(table.columns)
         writer.file.attrs[MARK] = json.dumps(wanted)
         writer.close()

@@ -15,6 +15,7 @@ from calque.simulating.calls import Array, Chunk, Fault, Function, Images, answe
 from calque.simulating.simulator import Progress
 
 if TYPE_CHECKING:  # a process that only simulates needs no torch
+    from calque.simulating.parts import Parts
     from calque.table import Table
 
 IMAGE = "image"  # the column of what is simulated
@@ -105,23 +106,31 @@ class Parametric:
             return load_images(cache)
         return np.concatenate([chunk for _, chunk in self.pieces(parameters, seed, progress)])
 
-    def tables(self, parameters: ArrayLike, seed: int, progress: Progress | None = None) -> Iterator[Table]:
+    def tables(self, parameters: ArrayLike, seed: int, progress: Progress | None = None,
+               parts: Parts | None = None) -> Iterator[Table]:
         """Simulate piece by piece: tables of the parameters and the column `image`."""
         from calque.table import Table
 
-        for vectors, images in self.pieces(parameters, seed, progress):
+        for vectors, images in self.pieces(parameters, seed, progress, parts):
             columns: dict[str, Any] = dict(zip(self.names, vectors.T, strict=True))
             yield Table.of({**columns, IMAGE: images}, source=f"simulator {self.name!r}, seed {seed}")
 
-    def pieces(self, parameters: ArrayLike, seed: int, progress: Progress | None) -> Iterator[tuple[Array, Images]]:
-        """Parameters and images, chunk by chunk, all of one shape."""
-        chunks, done, shape = self.chunks(self.check(parameters), seed), 0, None
+    def pieces(self, parameters: ArrayLike, seed: int, progress: Progress | None,
+               parts: Parts | None = None) -> Iterator[tuple[Array, Images]]:
+        """Parameters and images, chunk by chunk, all of one shape; those in `parts` are not simulated again."""
+        wanted, done, shape = self.check(parameters), 0, None
+        for known in parts.load() if parts else ():
+            yield wanted[done : done + len(known)], known
+            done, shape = done + len(known), known.shape[1:]
+        chunks = self.chunks(wanted, seed)[-(-done // self.chunk) :]
         for (vectors, _), made in zip(chunks, answers(self.function, chunks, self.workers), strict=True):
             if isinstance(made, Fault):
                 self.complain(made, vectors)
             shape = shape or made.shape[1:]
             if made.shape[1:] != shape:
                 self.complain(Fault(f"returned images of shape {made.shape[1:]}, before it was {shape}", 0), vectors)
+            if parts:
+                parts.add(made)
             yield vectors, made
             done += len(made)
             if progress is not None:

@@ -15,6 +15,7 @@ from calque.preparing import Context
 from calque.reading import read
 from calque.run import Run
 from calque.seeds import numpy_stream
+from calque.simulating import Progress
 from calque.simulating.parametric import IMAGE, Parametric
 from calque.table import Array, Table
 
@@ -55,11 +56,12 @@ class Question:
         vectors = np.clip(self.decode(parameters)[:, order], self.simulator.low, self.simulator.high)
         return np.asarray(vectors[self.simulator.inside(vectors)][:, back])
 
-    def simulate(self, vectors: Array, seed: int, cache: Path | None = None) -> Tensor:
+    def simulate(self, vectors: Array, seed: int, cache: Path | None = None,
+                 progress: Progress | None = None) -> Tensor:
         """Simulated images (N, D) of physical parameters (N, P), as the emulator makes them."""
         if self.simulator is None:
             raise ConfigError("there is no simulator; name one in [simulate]")
-        return self.as_data(self.simulator.images(vectors[:, self.order], seed, cache=cache))
+        return self.as_data(self.simulator.images(vectors[:, self.order], seed, progress, cache))
 
     def simulated_before(self, cache: Path) -> tuple[Array, Tensor]:
         """Physical parameters (N, P) and images (N, D) that a file keeps."""

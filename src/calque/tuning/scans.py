@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calque.seeds import derive
 from calque.table import Array
 from calque.tuning.sight import Sight, in_parts
 from calque.tuning.teaching import Teaching
@@ -73,7 +72,7 @@ def scan(teaching: Teaching, sight: Sight, vectors: Array, column: int, width: f
     noise = teaching.normals(f"scan {name}", len(many), sight.emulator.noise + sight.noise)
     images = {"emulated": in_parts(sight.emulator.sample, noise[:, : sight.emulator.noise], encoded)}
     if asked.simulator is not None:
-        images["simulated"] = asked.simulate(many, derive(teaching.stages.seed, f"tune/scan {name}"))
+        images["simulated"] = teaching.simulated(f"scan-{column}", many)[1]
     looks = {which: estimates(sight, pictures) for which, pictures in images.items()}
     looks["tuner"] = plain(sight, in_parts(sight.of_parameters, encoded, noise[:, sight.emulator.noise :]))
     seen = {which: averaged(asked.decode(look)[:, column]) for which, look in looks.items()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from calque.folder import contiguous
 from calque.models import Generator
 from calque.progress import progress
 from calque.seeds import derive
+from calque.simulating import Progress
 
 UNFINISHED = "unfinished.safetensors"
 EVERY = 250  # steps between checkpoints
@@ -79,7 +81,21 @@ class Stages:
                     bar(loop.step, ", ".join(f"{key} {value:.3g}" for key, value in loop.losses().items()))
                 if due and path is not None:
                     save_checkpoint(path, loop, {}, {})
-                if self.stop.is_set():
-                    kept = f"go on with --resume; it lies in {self.folder}" if self.folder else "nothing was kept"
-                    raise StoppedError(f"stopped at step {loop.step} of {loop.steps} of {name}; {kept}")
+                self.check(f"step {loop.step} of {loop.steps} of {name}")
         return loop.averaged()
+
+    @contextmanager
+    def simulating(self, name: str, images: int) -> Iterator[Progress]:
+        """What hears how many images are done; raises StoppedError after Ctrl-C."""
+        with progress(f"tune {name}", images, self.quiet) as bar:
+            def told(done: float) -> None:
+                bar(done)
+                self.check(f"image {done:.0f} of {images} of {name}")
+
+            yield told
+
+    def check(self, where: str) -> None:
+        """Raise StoppedError if somebody wants to stop."""
+        if self.stop.is_set():
+            kept = f"go on with --resume; it lies in {self.folder}" if self.folder else "nothing was kept"
+            raise StoppedError(f"stopped at {where}; {kept}")

@@ -145,17 +145,22 @@ class Teaching:
         return self.question.encode(vectors), images
 
     def pictures(self, name: str, sight: Sight, vectors: Array) -> tuple[Array, Tensor]:
-        """Physical parameters (N, P) and their images (N, D), emulated or simulated.
-
-        What was simulated before is read, parameters and all: a processor may round those of now another way.
-        """
+        """Physical parameters (N, P) and their images (N, D), emulated or simulated."""
         if self.frozen:
             noise = self.normals(name, len(vectors), sight.emulator.noise)
             return vectors, in_parts(sight.emulator.sample, noise, self.question.encode(vectors))
+        return self.simulated(name, vectors)
+
+    def simulated(self, name: str, vectors: Array) -> tuple[Array, Tensor]:
+        """Physical parameters (N, P) and their simulated images (N, D).
+
+        What was simulated before is read, parameters and all: a processor may round those of now another way.
+        """
         cache = None if self.stages.folder is None else self.stages.folder / f"{name}.h5"
         if cache is not None and cache.is_file():
             return self.question.simulated_before(cache)
-        return vectors, self.question.simulate(vectors, derive(self.stages.seed, f"tune/{name}"), cache)
+        with self.stages.simulating(name, len(vectors)) as told:
+            return vectors, self.question.simulate(vectors, derive(self.stages.seed, f"tune/{name}"), cache, told)
 
     @contextmanager
     def initial(self, name: str) -> Iterator[None]:
