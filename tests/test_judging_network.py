@@ -59,6 +59,7 @@ def drawn_scores(seed: int, rows: int, shift: float, rising: Callable[[Numbers],
 
 @pytest.mark.parametrize(("kind", "shift", "rows"), [
     ("network", 0.0, 6000), ("network", 0.5, 6000), ("network", 2.0, 6000), ("calochallenge", 0.5, 1500),
+    ("evaluate", 0.5, 1500),
     ("fast", 0.5, 6000), ("note", 0.5, 6000)])
 def test_shifted_gaussians_have_the_ideal_auc_by_every_kind(kind: Kind, shift: float, rows: int) -> None:
     classifier = Classifier(kind, threads=1)
@@ -67,7 +68,7 @@ def test_shifted_gaussians_have_the_ideal_auc_by_every_kind(kind: Kind, shift: f
 
 
 def test_every_kind_was_tried() -> None:
-    assert KINDS == ("fast", "note", "network", "calochallenge")
+    assert KINDS == ("fast", "note", "network", "calochallenge", "evaluate")
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])

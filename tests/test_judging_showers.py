@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from calque.data import sample
 from calque.errors import ConfigError, DataError
 from calque.geometry import Geometry, Segment
 from calque.judging import judge_tables
@@ -20,6 +21,7 @@ from calque.judging.showers.calibration import Calibration
 from calque.judging.showers.cells import ShowerCells
 from calque.judging.showers.layers import layers_of
 from calque.judging.showers.observables import number_view, observables
+from calque.reading import read
 from calque.table import Table
 
 CALOGAN = Geometry.calogan()
@@ -127,6 +129,18 @@ def test_observables_stand_for_images_where_there_is_a_geometry() -> None:
         observables(table.with_columns({"hits": [1, 2, 3]}), CALOGAN)
 
 
+def test_the_photons_that_ship_are_showers() -> None:
+    path = sample("photons.h5")
+    photons = read(path, layout="calogan")
+    seen = observables(photons, CALOGAN)
+    assert len(photons) == 2000
+    assert path.stat().st_size < 1_000_000
+    assert abs(seen["response"].mean() - 0.1606) < 1e-4
+    assert abs((seen["layer_2.energy"] == 0).mean() - 0.4095) < 1e-9
+    low, high = (seen["response"][(seen["energy"] > edge) & (seen["energy"] < 2 * edge)].std() for edge in (2, 32))
+    assert 3 < low / high < 5, "a stochastic term: four times the energy, half the width"
+
+
 Fault = Callable[[Table], Table]
 FAULTS: dict[str, tuple[Fault, set[str]]] = {
     "none": (lambda table: table, set()),
@@ -215,6 +229,8 @@ def test_challenge_views_are_its_inputs() -> None:
     np.testing.assert_allclose(seen["layer_1.empty"], [142 / 144, 1, 1])
     np.testing.assert_allclose(seen["layer_1.centre_x"], [0.1, 0, 0])
     np.testing.assert_allclose(seen["layer_1.width_x"], [0.3 * np.sqrt(3), 0, 0])
+    negative = table.with_columns({"layer_1": -table["layer_1"]})
+    assert high(negative)["layer_1.log_energy"][0] == -8, "a generator may give what is no energy"
     report = judge_tables(showers(300, 1), showers(300, 2), views=["calochallenge_low", "calochallenge_high"],
                           measures=["network", "fpd"], geometry=CALOGAN, rows=300)
     assert {one.name for one in report.of("auc_network", "fpd")} == {

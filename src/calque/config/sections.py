@@ -97,7 +97,7 @@ class JudgeConfig(Section):
 
     measures: str | list[str] = "all"
     classifier: Literal["fast", "note"] = "fast"
-    network: Literal["network", "calochallenge"] = "network"
+    network: Literal["network", "calochallenge", "evaluate"] = "network"
     rows: int = Field(default=100_000, ge=100)
     neighbours: int = Field(default=10_000, ge=100)
     seeds: int = Field(default=1, ge=1)

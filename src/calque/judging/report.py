@@ -175,7 +175,7 @@ def shortened(estimates: Iterable[Estimate]) -> list[Estimate]:
     """Keep one estimate of each measure of columns or layers, the farthest, and the worth in all columns together."""
     kept: dict[str, Estimate] = {}
     for estimate in estimates:
-        key = estimate.measure if estimate.measure in (*COLUMNS, *LAYERS, "worth") else estimate.name
+        key = estimate.measure if estimate.measure in (*COLUMNS, *LAYERS, "ranks", "worth") else estimate.name
         if key not in kept or rank(estimate) > rank(kept[key]):
             kept[key] = estimate
     return list(kept.values())

@@ -73,9 +73,9 @@ class Classifier:
 
     Trees give AUC, reduced χ² and overlap: `kind = "note"` is the note's own (gradient boosting, 100 trees, rate
     0.1, depth 4); "fast" boosts the same trees on binned columns. Networks give AUC and the JS divergence: "network"
-    is quick, "calochallenge" that of arXiv:2410.21611. As many generated as real rows are used, at most `rows` of
-    each. Half of both trains and the other half tests, `repeats` times with fresh halves; with `folds = k` instead
-    every row is scored once by a classifier that did not train on it. Weights count in training and in every
+    is quick, "calochallenge" and "evaluate" those of arXiv:2410.21611. As many generated as real rows are used, at most
+    `rows` of each. Half of both trains and the other half tests, `repeats` times with fresh halves; with `folds = k`
+    instead every row is scored once by a classifier that did not train on it. Weights count in training and in every
     number, each class normalised to the same total; negative ones raise DataError.
     """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calque.judging.classifying.inputs import Inputs, Ranked, Standardised
+from calque.judging.classifying.inputs import AsTheyAre, Inputs, Ranked, Standardised
 from calque.seeds import numpy_stream, torch_stream
 from calque.threads import threads
 
@@ -35,14 +35,19 @@ class Design:
 
 
 QUICK = Design((128, 128, 128), Ranked, rate=1e-3, epochs=30, patience=4)
+WIDE = Design((512, 512), Ranked, rate=2e-4, epochs=60, patience=6)  # in place of the quick one for images
+MANY = 100  # columns from which it is
 CALOCHALLENGE = Design((512, 512), Standardised, rate=2e-4, epochs=50, patience=50)
+EVALUATE = Design((512, 512, 512), AsTheyAre, rate=2e-4, epochs=50, patience=50)
+DESIGNS = {"network": QUICK, "calochallenge": CALOCHALLENGE, "evaluate": EVALUATE}
 
 
 @dataclass
 class Network:
     """Dense network with LeakyReLU, trained by Adam; the weights that are best on the validation part are kept.
 
-    `CALOCHALLENGE` is the classifier of the CaloChallenge (arXiv:2410.21611); `QUICK` sees ranks and stops early.
+    `CALOCHALLENGE` is the classifier of the CaloChallenge (arXiv:2410.21611), `EVALUATE` that of its public program,
+    which takes columns as they are; `QUICK` sees ranks and stops early, and is `WIDE` for more than a hundred columns.
     Its output keeps the order of rows for the AUC; `divergence` calibrates it.
     """
 
@@ -54,12 +59,13 @@ class Network:
         import torch
 
         held = validation(labels, self.seed)
-        self.map = self.design.inputs.of(values[~held], sample_weight[~held])
+        design = WIDE if self.design is QUICK and values.shape[1] > MANY else self.design
+        self.map = design.inputs.of(values[~held], sample_weight[~held])
         # a caller that draws may have turned gradients off
         with threads(1), torch.inference_mode(False), torch.enable_grad():
             rows = Rows.of(self.map(values), labels, sample_weight)
-            self.net = layers([rows.inputs.shape[1], *self.design.hidden, 1], self.seed)
-            optimise(self.net, rows.part(~held), rows.part(held), self.design, self.seed)
+            self.net = layers([rows.inputs.shape[1], *design.hidden, 1], self.seed)
+            optimise(self.net, rows.part(~held), rows.part(held), design, self.seed)
         return self
 
     def predict_proba(self, values: Numbers) -> Numbers:

@@ -13,9 +13,9 @@ from calque.extras import need
 from calque.judging.classifying.scores import Scores
 from calque.judging.samples import Sample
 
-Kind = Literal["fast", "note", "network", "calochallenge"]
-KINDS: tuple[Kind, ...] = ("fast", "note", "network", "calochallenge")
-NETWORKS = ("network", "calochallenge")
+Kind = Literal["fast", "note", "network", "calochallenge", "evaluate"]
+KINDS: tuple[Kind, ...] = ("fast", "note", "network", "calochallenge", "evaluate")
+NETWORKS = ("network", "calochallenge", "evaluate")
 MOST_BINS = 255  # what scikit-learn's histogram trees can hold
 
 
@@ -77,9 +77,9 @@ def untrained(kind: Kind, seed: int) -> Any:
     if kind == "fast":
         return BinnedTrees(state)
     if kind in NETWORKS:
-        from calque.judging.classifying.network import CALOCHALLENGE, QUICK, Network
+        from calque.judging.classifying.network import DESIGNS, Network
 
-        return Network(seed, CALOCHALLENGE if kind == "calochallenge" else QUICK)
+        return Network(seed, DESIGNS[kind])
     from sklearn.ensemble import GradientBoostingClassifier
 
     return GradientBoostingClassifier(n_estimators=100, learning_rate=0.1, max_depth=4, random_state=state)

@@ -34,15 +34,20 @@ def low_level(table: Table, layers: Sequence[Layer], energy: Numbers) -> dict[st
 def high_level(table: Table, layers: Sequence[Layer], energy: Numbers) -> dict[str, Array]:
     """Logs of the total and of layers' energies [MeV]; centres and widths / 100; share of empty cells of each layer."""
     energies = totals(table, layers, UNIT)
-    found = {"log_total": np.log10(energies.sum(axis=1) + NOTHING)}
+    found = {"log_total": logarithm(energies.sum(axis=1))}
     for layer, sums in zip(layers, energies.T, strict=True):
         cells = layer.cells(table)
-        found |= {f"{layer.name}.log_energy": np.log10(sums + NOTHING),
+        found |= {f"{layer.name}.log_energy": logarithm(sums),
                   f"{layer.name}.empty": 1 - (cells > 0).mean(axis=1)}
         for name, at in layer.at.items():
             centre, width = moments(cells, at)
             found |= {f"{layer.name}.centre_{name}": centre / LENGTH, f"{layer.name}.width_{name}": width / LENGTH}
     return found
+
+
+def logarithm(energy: Numbers) -> Numbers:
+    """Decimal logarithm of energies [MeV]; below zero, as a generator may give, is nothing."""
+    return np.log10(np.maximum(energy, 0) + NOTHING)
 
 
 VIEWS: dict[str, Look] = {"calochallenge_low": low_level, "calochallenge_high": high_level}
