@@ -76,8 +76,8 @@ CATALOGUE: dict[str, Make] = {
                                                        threads=budget.threads),
     "ranks": lambda view, budget: Ranks(budget.context, view, budget.draw),
     "response": lambda view, budget: Response(budget.context, view, budget.draw),
-    "calibration": lambda _, budget: Calibration(known(budget.geometry)),
-    "cells": lambda _, budget: ShowerCells(known(budget.geometry)),
+    "calibration": lambda _, budget: Calibration(budget.geometry),
+    "cells": lambda _, budget: ShowerCells(budget.geometry),
 }
 QUICK = ("trees", "columns", "sliced")
 NEEDS_TRAINING = ("copying", "worth")
@@ -88,13 +88,6 @@ UNFIT_FOR_SHOWERS = ("response",)  # two showers of one energy are not alike
 PIXELS = ("response",)  # images, not numbers
 SINGLE = ("columns", "region", "correlation", "fpd", "kpd", "worth", "conditional", "ranks")  # numbers, not pixels
 ONCE = ("conditional", "response")  # taken in the first view only: its numbers are of a context, whatever the view
-
-
-def known(geometry: Geometry | None) -> Geometry:
-    """Geometry that a measure of showers needs."""
-    if geometry is None:
-        raise ConfigError("showers are judged with their geometry: name their layout (read.layout)")
-    return geometry
 
 
 def chosen(measures: str | Sequence[str]) -> tuple[str, ...]:

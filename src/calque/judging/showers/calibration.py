@@ -17,7 +17,7 @@ from calque.judging.joint.draws import Index, Numbers, again, check_totals, coun
 from calque.judging.joint.moments import block_starts
 from calque.judging.measure import Estimate
 from calque.judging.resampling import REPLICAS
-from calque.judging.samples import NotMeasurableError, Sample, effective
+from calque.judging.samples import NotMeasurableError, Sample, comparable, effective
 from calque.judging.showers.layers import INCIDENT, energy_unit, incident, layers_of, totals
 from calque.seeds import numpy_stream
 from calque.table import Table
@@ -37,10 +37,10 @@ class Calibration:
     Response is total over incident energy; its mean is "energy_response", its standard deviation over its mean
     "energy_resolution". Both are |generated / real − 1| in the bin that is farthest off: 0 is the same, 0.01 is one per
     cent. Bins hold equal weight of the real showers, or one energy each where those are few. `details` has all bins.
-    Weights count, negative ones too.
+    Weights count, negative ones too. Without a geometry there is no estimate.
     """
 
-    geometry: Geometry
+    geometry: Geometry | None
     bins: int = 10
     blocks: int = 100
     replicas: int = REPLICAS
@@ -58,7 +58,10 @@ class Calibration:
     def __call__(
         self, real: Table, fake: Table, reference: Table | None = None, seed: int = 0
     ) -> tuple[Estimate, ...]:
-        """Estimate both; raises NotMeasurableError without incident energies above zero."""
+        """Estimate both; raises NotMeasurableError without images, or incident energies above zero."""
+        comparable(real, fake)
+        if self.geometry is None:
+            return ()
         given = [responses(table, self.geometry) for table in (real, fake)]
         more = None if reference is None else responses(reference, self.geometry)
         check_totals(*given, more)

@@ -13,7 +13,7 @@ from calque.judging.joint.draws import Index, Numbers, check_totals, counts, est
 from calque.judging.joint.moments import block_starts
 from calque.judging.measure import Estimate
 from calque.judging.resampling import REPLICAS
-from calque.judging.samples import NotMeasurableError, Sample, effective
+from calque.judging.samples import NotMeasurableError, Sample, comparable, effective
 from calque.judging.showers.layers import Layer, layers_of
 from calque.table import Table
 
@@ -29,10 +29,10 @@ class ShowerCells:
     "sparsity" is the mean share of cells with an energy above zero, generated over real: 1 is the same. "cell_spectrum"
     is the separation power ½ Σ (p − q)²/(p + q) of the energies above zero in at most `bins` bins of equal real
     content: 0 is the same, 1 is disjoint. Cells of one shower belong together: replicas draw whole showers. Weights
-    count, negative ones too.
+    count, negative ones too. Without a geometry there is no estimate.
     """
 
-    geometry: Geometry
+    geometry: Geometry | None
     bins: int = 50
     blocks: int = 100
     replicas: int = REPLICAS
@@ -51,6 +51,9 @@ class ShowerCells:
         self, real: Table, fake: Table, reference: Table | None = None, seed: int = 0
     ) -> tuple[Estimate, ...]:
         """Estimate both for every layer; raises NotMeasurableError without images of the geometry."""
+        comparable(real, fake)
+        if self.geometry is None:
+            return ()
         layers = layers_of(self.geometry, real.features)
         if not layers:
             raise NotMeasurableError(f"{real.source} has no images of {self.geometry.name}")
