@@ -52,6 +52,10 @@ def raises(p, seed):
         raise ValueError("no such\\nthing")
     return p
 
+def exits(p, seed):
+    import sys
+    sys.exit("licence expired")
+
 def raises_together(p, seed):
     if len(p) > 1:
         raise ValueError("one at a time")
@@ -148,6 +152,7 @@ def test_parameters_are_flat_in_their_space() -> None:
 
 @pytest.mark.parametrize(("function", "message"), [
     ("raises", "raised ValueError: no such thing at a = 0.91, b = 0.5"),
+    ("exits", "raised SystemExit: licence expired at a = 0, b = 0.5"),
     ("raises_together", "raised ValueError: one at a time for 64 vectors at once, the first a = 0, b = 0.5"),
     ("not_a_number", "returned NaN or infinite numbers at a = 0.91, b = 0.5"),
     ("shorter", "returned 63 images for 64 parameter vectors for 64 vectors at once, the first a = 0"),
@@ -158,7 +163,7 @@ def test_parameters_are_flat_in_their_space() -> None:
 def test_what_is_wrong_with_a_function_is_one_line(mine: Path, function: str, message: str) -> None:
     vectors = np.column_stack([np.arange(96) / 100, np.full(96, 0.5)])
     with pytest.raises(DataError, match=f"simulator 'myfaults:{function}' {message}") as caught:
-        faulty(mine, function, workers=2 * (function == "raises")).images(vectors, 1)
+        faulty(mine, function, workers=2 * (function in ("raises", "exits"))).images(vectors, 1)
     assert "\n" not in str(caught.value)
     assert "(N, 2)" in str(caught.value)
 

@@ -77,7 +77,7 @@ def answer(function: Function, chunk: Chunk) -> Images | Fault:
     """One call: images (N, …) float32, or what is wrong."""
     try:
         made = function(*chunk)
-    except Exception as error:  # whatever somebody's function raises
+    except (Exception, SystemExit) as error:  # whatever somebody's function raises
         return Fault(worded(error), first_that_raises(function, chunk))
     return checked(made, len(chunk.parameters))
 
@@ -105,11 +105,11 @@ def first_that_raises(function: Function, chunk: Chunk) -> int:
     for row in range(len(chunk.parameters)):
         try:
             function(chunk.parameters[row : row + 1], chunk.seed)
-        except Exception:  # the same as above, row by row
+        except (Exception, SystemExit):  # the same as above, row by row
             return row
     return -1
 
 
-def worded(error: Exception) -> str:
+def worded(error: BaseException) -> str:
     """An exception on one line."""
     return f"raised {type(error).__name__}: {' '.join(str(error).split())}"
