@@ -327,6 +327,7 @@ def test_an_interrupted_simulation_goes_on(tmp_path: Path, monkeypatch: pytest.M
         seen.unlink()
     assert not path.exists()
     (tmp_path / "impatient").unlink()
+    (tmp_path / ".kept.h5.123.part").write_text("of one that was killed")
     for folder in tmp_path.glob(".kept.h5.*.parts"):
         saved = sorted(folder.iterdir())
         assert len(saved) == (3 if every == 0 else 1)

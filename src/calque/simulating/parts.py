@@ -47,7 +47,7 @@ class Parts:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Save what is held if something is raised within; if not, remove all that was saved for this file."""
+        """Save what is held if something is raised within; if not, remove all that is left for this file."""
         try:
             yield
         except BaseException as error:
@@ -57,8 +57,11 @@ class Parts:
                 raise CalqueError(f"stopped; {self.rows} images for {self.path} are kept, and the same command goes "
                                   "on") from None
             raise
-        for folder in self.path.parent.glob(f".{escape(self.path.name)}.*.parts"):
+        left = escape(f".{self.path.name}.")
+        for folder in self.path.parent.glob(f"{left}*.parts"):
             shutil.rmtree(folder, ignore_errors=True)
+        for killed in self.path.parent.glob(f"{left}*.part"):
+            killed.unlink(missing_ok=True)
 
     def add(self, images: Images) -> None:
         """Hold more, and save what is held from time to time."""
