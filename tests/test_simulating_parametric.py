@@ -376,6 +376,13 @@ def test_a_configuration_simulates_once(mine: Path) -> None:
     assert load_config(resolved) == config, "and finds the function from anywhere"
 
 
+def test_a_misspelt_kind_is_told_before_anything_is_simulated(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (mine / "decay.toml").write_text(TOML.format(out=mine / "run"))
+    assert main(["fit", str(mine / "decay.toml"), "--set", "fit.kind=emulatr"]) == 2
+    assert "no kind 'emulatr'" in capsys.readouterr().err
+    assert not (mine / "run").exists()
+
+
 def test_the_command_simulates_what_a_name_or_a_file_says(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(mine)
     (mine / "decay.toml").write_text(TOML.format(out="run"))

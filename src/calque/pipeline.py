@@ -14,6 +14,7 @@ from calque.fitting.fit import claim, is_finished
 from calque.folder import SIMULATIONS, ReportFolder, is_run, save_categories
 from calque.judging.report import Report
 from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, resolve, settings_of
+from calque.kinds import find_kind
 from calque.mixture import runs_in
 from calque.preparing import Data, prepare
 from calque.producing import Production, produce
@@ -50,6 +51,7 @@ def simulated(config: Config, quiet: bool = False, say: Say = print) -> Config:
     wanted = config.simulate
     if wanted is None or config.read.files:
         return config
+    find_kind(config.fit.kind)  # to simulate may take long
     opened, path = open_simulator(wanted), Path(config.out) / SIMULATIONS
     sample = Sample(opened, wanted.n, config.seed, repeat=wanted.repeat)
     with progress(f"simulate {opened.name}", sample.total, quiet) as bar:
