@@ -11,12 +11,13 @@ from torch import Tensor
 
 from calque.errors import ConfigError, DataError
 from calque.preparing.empirical import rising, weighted_quantiles
-from calque.preparing.knots import REACH, Knots, Place, lifted, lowered
+from calque.preparing.knots import REACH, Knots, Place, below, lifted, lowered
 from calque.preparing.step import Shape, Step, register
 
 FEW = 100  # rows on each side of a node, at least
 RARE = 1e-5  # least probability of a number's being zero, or not, where both occur
 LOWEST = -9.0  # score of a zero
+FAR = 40.0  # score beyond all others
 
 
 @register("scores")
@@ -35,7 +36,7 @@ class Scores(Step):
     gifts: ClassVar[int] = 1
     axis: Tensor  # (K,): nodes of the given column
     logarithm: Tensor  # (1 + D,): which of the given column and the numbers is never negative
-    hit: Tensor  # (K, D): probability of what is not zero
+    edge: Tensor  # (K, D): scores below which a number is zero
     grid: Tensor  # (K, D, knots)
 
     def __init__(self, columns: Sequence[str], outputs: Sequence[str] | None = None, nodes: int = 24,
@@ -62,7 +63,7 @@ class Scores(Step):
         self.number("axis", rising(weighted_quantiles(given, weights, torch.linspace(0, 1, self.nodes).to(x))))
         share = torch.stack([weights[near] @ there[near].to(weights) / weights[near].sum()
                              for near in (window(given, node, self.nodes) for node in self.axis)])
-        self.number("hit", torch.where(there.all(0), 1.0, share.clamp(RARE, 1 - RARE)))
+        self.number("edge", torch.where(there.all(0), -FAR, -torch.special.ndtri(share.clamp(RARE, 1 - RARE))))
         grids = [self.quantiles(given[own], column[own], weights[own])
                  for column, own in zip(values.T, there.T, strict=True)]
         known = [grid for grid in grids if grid is not None]
@@ -107,52 +108,54 @@ class Scores(Step):
         way = ((along - self.axis[node]) / (self.axis[node + 1] - self.axis[node])).clamp(0, 1)
         return Place(node, way[:, None])
 
-    def between(self, place: Place) -> Tensor:
-        """Probability of what is not zero (N, D)."""
-        return torch.lerp(self.hit[place.node], self.hit[place.node + 1], place.way)
+    def edges(self, place: Place) -> Tensor:
+        """Scores below which numbers are zero (N, D)."""
+        edge: Tensor = torch.lerp(self.edge[place.node], self.edge[place.node + 1], place.way)
+        return edge
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Spread zeros over their probability; the rest lies above."""
         place = self.place(x[:, :1])
-        hit = self.between(place)
-        return self.above(x[:, 1:], place, hit, spread(noise, hit))
+        edge = self.edges(place)
+        return self.above(x[:, 1:], place, edge, spread(noise, edge))
 
-    def above(self, x: Tensor, place: Place, hit: Tensor, spread: Tensor) -> Tensor:
+    def above(self, x: Tensor, place: Place, edge: Tensor, spread: Tensor) -> Tensor:
         """Scores (N, D) of numbers: those of zeros are there already."""
         rows, columns = torch.nonzero(~self.zeros(x), as_tuple=True)
         normal = Knots(self.grid, place.rows(rows), columns).normal(self.scaled(x)[rows, columns])
-        return spread.index_put((rows, columns), lifted(normal, hit[rows, columns]))
+        return spread.index_put((rows, columns), lifted(normal, below(-edge[rows, columns])))
 
     def inverse(self, y: Tensor, noise: Tensor) -> Tensor:
-        """Zero below its probability."""
+        """Zero below its edge."""
         place = self.place(y[:, :1])
-        hit = self.between(place)
-        return self.below(y[:, 1:], place, hit, torch.special.ndtr(-y[:, 1:]) < hit)
+        edge = self.edges(place)
+        return self.back(y[:, 1:], place, edge, y[:, 1:] > edge)
 
-    def below(self, y: Tensor, place: Place, hit: Tensor, there: Tensor) -> Tensor:
+    def back(self, y: Tensor, place: Place, edge: Tensor, there: Tensor) -> Tensor:
         """Numbers (N, D) of scores, where they are not zero."""
         rows, columns = torch.nonzero(there, as_tuple=True)
-        value = Knots(self.grid, place.rows(rows), columns).value(lowered(y[rows, columns], hit[rows, columns]))
+        normal = lowered(y[rows, columns], below(-edge[rows, columns]))
+        value = Knots(self.grid, place.rows(rows), columns).value(normal)
         numbers = torch.where(self.logarithm[1:].bool()[columns], value.exp(), value)
         return torch.zeros_like(y).index_put((rows, columns), numbers)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Slopes of the quantiles; for a zero its probability over the normal's density."""
         place, zero, scaled = self.place(x[:, :1]), self.zeros(x[:, 1:]), self.scaled(x[:, 1:])
-        hit = self.between(place)
-        slope = (1 - hit).clamp(min=RARE).log() + 0.5 * y**2 + 0.5 * math.log(2 * math.pi)
+        edge = self.edges(place)
+        slope = torch.special.log_ndtr(edge) + 0.5 * y**2 + 0.5 * math.log(2 * math.pi)
         rows, columns = torch.nonzero(~zero, as_tuple=True)
         knots = Knots(self.grid, place.rows(rows), columns)
         normal = knots.normal(scaled[rows, columns])
-        steep = hit[rows, columns].log() + 0.5 * (y[rows, columns] ** 2 - normal**2) - knots.steepness(normal).log()
+        steep = torch.special.log_ndtr(-edge[rows, columns]) + 0.5 * (y[rows, columns] ** 2 - normal**2)
         logarithm = torch.where(self.logarithm[1:].bool()[columns], scaled[rows, columns], 0.0)
-        return slope.index_put((rows, columns), steep - logarithm).sum(1)
+        return slope.index_put((rows, columns), steep - knots.steepness(normal).log() - logarithm).sum(1)
 
 
-def spread(noise: Tensor, hit: Tensor) -> Tensor:
-    """Scores of zeros: normals below their probability."""
-    score: Tensor = torch.special.ndtri((1 - hit) * torch.special.ndtr(noise))
-    return score.clamp(min=LOWEST)
+def spread(noise: Tensor, edge: Tensor) -> Tensor:
+    """Scores of zeros: normals below their edge."""
+    score: Tensor = torch.special.ndtri(below(edge) * below(noise)).clamp(min=LOWEST)
+    return score
 
 
 def without_trend(values: Tensor, away: Tensor, weights: Tensor) -> Tensor:
