@@ -143,7 +143,7 @@ class Scores(Step):
         """Slopes of the quantiles; for a zero its probability over the normal's density."""
         place, zero, scaled = self.place(x[:, :1]), self.zeros(x[:, 1:]), self.scaled(x[:, 1:])
         edge = self.edges(place)
-        slope = torch.special.log_ndtr(edge) + 0.5 * y**2 + 0.5 * math.log(2 * math.pi)
+        slope: Tensor = torch.special.log_ndtr(edge) + 0.5 * y**2 + 0.5 * math.log(2 * math.pi)
         rows, columns = torch.nonzero(~zero, as_tuple=True)
         knots = Knots(self.grid, place.rows(rows), columns)
         normal = knots.normal(scaled[rows, columns])
