@@ -164,6 +164,22 @@ def test_drawn_showers_have_the_energies_and_hits_that_were_learnt() -> None:
     assert abs(empty - truly) < 0.08
 
 
+def test_a_layer_that_is_always_empty_is_named() -> None:
+    table = showers(300).select(["energy", "layer_0", "layer_1"])
+    table["layer_1"][:] = 0
+    with pytest.raises(DataError, match="'voxels': 'layer_1_energy' is above 0 in no training row.*leave layer_1 out"):
+        prepare(table, steps=LAYERS, context=["energy"])
+
+
+def test_all_showers_may_have_one_energy() -> None:
+    table = showers(600).select(["energy", "layer_0", "layer_1"])
+    table["energy"][:] = 10.0
+    data = prepare(table, steps=LAYERS, context=["energy"])
+    rows, found = back(data, TRAIN)
+    assert np.array_equal(found["layer_0"] > 0, rows["layer_0"] > 0)
+    np.testing.assert_allclose(found["layer_0"].sum((1, 2)), rows["layer_0"].sum((1, 2)), rtol=1e-2)
+
+
 def test_many_numbers_of_a_step_are_written_as_bytes_and_stay_exact() -> None:
     data = prepared(["showers layer_1 layer_0 given=energy"])
     step = data.preparation.typed_steps()[1]

@@ -92,10 +92,12 @@ def recall(config: Config, say: Say) -> Run:
 def train_part(config: Config, data: Data, resume: bool, quiet: bool, say: Say) -> Run:
     """One generator."""
     folder = Path(config.out)
-    say(f"{folder}: {len(data.table)} events, effective {data.table.effective_size:.0f}; "
-        f"{config.fit.kind}, up to {config.fit.steps} steps")
+    solved = find_kind(config.fit.kind).solved
+    say(f"{folder}: {len(data.table)} events, effective {data.table.effective_size:.0f}; {config.fit.kind}, "
+        + ("solved" if solved else f"up to {config.fit.steps} steps"))
     run = fit(data, config=config, out=folder, resume=resume, quiet=quiet, inputs=inputs_of(config))
-    say(f"{folder}: trained in {run.provenance['fit_seconds']:.0f} s, best at step {run.provenance['best_step']}")
+    best = "" if solved else f", best at step {run.provenance['best_step']}"
+    say(f"{folder}: trained in {run.provenance['fit_seconds']:.0f} s{best}")
     return run
 
 

@@ -57,6 +57,9 @@ class Scores(Step):
         self.number("logarithm", x.amin(0) >= 0)
         if self.logarithm[0]:
             x, weights = x[x[:, 0] > 0], weights[x[:, 0] > 0]
+        if not weights.sum() > 0:
+            raise DataError(f"step '{self.kind}': {self.given[0]!r} is above 0 in no training row of any weight; leave "
+                            f"{' '.join(self.columns)} out")
         order = torch.argsort(self.along(x[:, :1]))
         given, weights = self.along(x[order, :1]), weights[order]
         there, values = ~self.zeros(x[order, 1:]), self.scaled(x[order, 1:])
