@@ -167,7 +167,7 @@ def test_drawn_showers_have_the_energies_and_hits_that_were_learnt() -> None:
 def test_a_layer_that_is_always_empty_is_named() -> None:
     table = showers(300).select(["energy", "layer_0", "layer_1"])
     table["layer_1"][:] = 0
-    with pytest.raises(DataError, match="'voxels': 'layer_1_energy' is above 0 in no training row.*leave layer_1 out"):
+    with pytest.raises(DataError, match=r"'layer_1_energy' is above 0 in no training row.*leave layer_1 out"):
         prepare(table, steps=LAYERS, context=["energy"])
 
 
