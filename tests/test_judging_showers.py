@@ -11,9 +11,9 @@ import pytest
 from calque.data import sample
 from calque.errors import ConfigError, DataError
 from calque.geometry import Geometry, Segment
-from calque.judging import judge_tables
+from calque.judging import Estimate, Report, judge_tables
 from calque.judging.drawing.paper import styled
-from calque.judging.drawing.plots import draw_plots
+from calque.judging.drawing.plots import draw_plots, told_most
 from calque.judging.drawing.showers import shower_plots
 from calque.judging.judge import asked_views
 from calque.judging.page import render_page
@@ -270,6 +270,16 @@ def test_showers_are_drawn_with_their_places() -> None:
     page = render_page(report, [found["energy_response"]], real=real, fake=fake)
     assert '<section id="showers"' in page
     assert "Energy resolution" in page
+
+
+def test_of_many_columns_those_that_differ_are_drawn() -> None:
+    names = [f"c{place}" for place in range(400)]
+    estimates = tuple(Estimate("ks", name, 0.1, 0.01, 0.1 - place / 1000, 0.001)
+                      for place, name in enumerate(names[:300]))
+    drawn = told_most(names, Report((*estimates, Estimate("ks", "gone", 1.0, 0.01, 0.0)), {}, 0))
+    assert list(drawn) == names[240:300]
+    assert told_most(names[:60], None) == names[:60]
+    assert list(told_most(names, None)) == names[:60]
 
 
 def test_deep_images_and_rings_are_drawn() -> None:

@@ -74,11 +74,12 @@ CATALOGUE: dict[str, Make] = {
     "worth": lambda view, budget: Worth(view),
     "conditional": lambda view, budget: ConditionalAUC(budget.context, view, rows=budget.neighbours,
                                                        threads=budget.threads),
-    "ranks": lambda view, budget: Ranks(budget.context, view, budget.draw),
+    "ranks": lambda view, budget: Ranks(budget.context, view, budget.draw, rows=FEW if budget.geometry else 2000),
     "response": lambda view, budget: Response(budget.context, view, budget.draw),
     "calibration": lambda _, budget: Calibration(budget.geometry),
     "cells": lambda _, budget: ShowerCells(budget.geometry),
 }
+FEW = 500  # showers whose contexts are drawn for again and again: a good generator of them may be slow
 QUICK = ("trees", "columns", "sliced")
 NEEDS_TRAINING = ("copying", "worth")
 NEEDS_CONTEXT = ("conditional", "ranks", "response")

@@ -15,6 +15,7 @@ from calque.judging.drawing.pairs import mean_square, standardised
 from calque.judging.drawing.plot import Numbers
 from calque.seeds import numpy_stream
 
+MOST_COLUMNS = 60  # of very many, those that are drawn
 MOST_PAIRS = 45  # all of ten columns
 MOST_RANKED = 800  # all of forty columns: pairs that are ranked by all rows; of more the worst by a few rows
 FEW_ROWS, FEW_BINS = 5000, 12
@@ -81,6 +82,16 @@ class Placed:
 def distance(real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers]) -> float:
     """Mean squared pull of two samples in the cells of a pair."""
     return mean_square(standardised(fake[0] - real[0], real[1] + fake[1]))
+
+
+def columns_left_out(columns: int) -> str:
+    """Say that not all columns are drawn; nothing where all are.
+
+    >>> columns_left_out(60), columns_left_out(400)
+    ('', 'Of 400 columns the 60 farthest beyond their floors are drawn.')
+    """
+    return "" if columns <= MOST_COLUMNS else (
+        f"Of {columns} columns the {MOST_COLUMNS} farthest beyond their floors are drawn.")
 
 
 def left_out(columns: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from calque.judging.drawing.classifiers import output, roc
 from calque.judging.drawing.critics import critics
 from calque.judging.drawing.curves import curves
 from calque.judging.drawing.images import image_plots
-from calque.judging.drawing.pairings import Rows, chosen
+from calque.judging.drawing.pairings import MOST_COLUMNS, Rows, chosen
 from calque.judging.drawing.paper import MOST_NAMED, WORDS, safe_names, styled
 from calque.judging.drawing.plot import Numbers, Plot, number
 from calque.judging.drawing.responses import responses
 from calque.judging.drawing.showers import shower_plots
 from calque.judging.images import image_columns
-from calque.judging.report import Report
+from calque.judging.report import COLUMNS, Report, excess
 from calque.judging.samples import check_columns, check_finite
 from calque.judging.showers.observables import number_view
 from calque.table import Table
@@ -85,9 +86,10 @@ def all_plots(
         real, fake = summary(real), summary(fake)
     files, known, drawn = safe_names(real.features), plain(real, real.features), plain(fake, real.features)
     samples = {name: ((known[name], real.weights), (drawn[name], fake.weights)) for name in real.features}
-    for name in real.features:
+    shown = told_most(real.features, report)
+    for name in shown:
         yield column(*samples[name], name, real.label(name), files[name], report)
-    for name in real.features:
+    for name in shown:
         yield from tail(*samples[name], name, real.label(name), files[name])
     if pairs:
         yield from all_pairs(real, fake, known, drawn, files)
@@ -112,6 +114,16 @@ def column(
     made = overlays.overlay(*shares, label, binning, words=words)
     alt = "; ".join([f"Column {overlays.in_words(*shares, label, words)}", *distances(report, name)])
     return Plot(f"column_{file}", label, "columns", made, alt, overlays.in_numbers(*shares, label, words), name)
+
+
+def told_most(names: Sequence[str], report: Report | None) -> Sequence[str]:
+    """All columns; of very many those farthest beyond their floors, in their order."""
+    if len(names) <= MOST_COLUMNS:
+        return names
+    beyond = dict.fromkeys(names, -math.inf)
+    for estimate in () if report is None else report.of(*COLUMNS):
+        beyond[estimate.of] = max(beyond.get(estimate.of, -math.inf), excess(estimate))
+    return sorted(sorted(names, key=lambda name: -beyond[name])[:MOST_COLUMNS], key=list(names).index)
 
 
 def distances(report: Report | None, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from calque.atomic import write_bytes
 from calque.geometry import Geometry
-from calque.judging.drawing.pairings import left_out
+from calque.judging.drawing.pairings import columns_left_out, left_out
 from calque.judging.drawing.plot import Plot
 from calque.judging.page.exhibits import SECTIONS, Exhibit
 from calque.judging.page.measures import corners, flags, groups
@@ -65,9 +65,15 @@ def render_page(
         verdict=report.verdict(), tiles=tiles(report, beyond, judged), groups=found, beyond=beyond, judged=judged,
         stands_out=STANDS_OUT, notes=[without_folders(note, *sources) for note in report.notes],
         corners=corners(report), samples=sizes(report, real, fake),
-        sections=sections(plots, flags(report), {"pairs": left_out(columns_drawn(real, report.geometry))}),
+        sections=sections(plots, flags(report), remarks(columns_drawn(real, report.geometry))),
         sheets=list(sheets(provenance or {})),
     )
+
+
+def remarks(columns: int) -> dict[str, str]:
+    """What sections leave out of so many columns."""
+    alone = columns_left_out(columns)
+    return {"columns": alone, "tails": alone, "pairs": left_out(columns)}
 
 
 def columns_drawn(real: Table, geometry: Geometry | None) -> int:
