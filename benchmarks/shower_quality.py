@@ -6,8 +6,8 @@
 Every entry is a training of its own, with a split of its own: a third of the file judges, and equally many are drawn at
 the same energies. Half of both train, half test each classifier. Errors are those of the mean over seeds, or of one
 judgement where that is more; the floor is real against real. Response and resolution are ratios to the real ones, less
-one, in the worst of ten bins of energy; sparsity is the ratio of cells hit in the worst layer. What is made is kept in --out; a
-training that was stopped goes on.
+one, in the worst of ten bins of energy; sparsity is the ratio of cells hit in the worst layer. What is made is kept in
+--out; a training that was stopped goes on.
 """
 
 from __future__ import annotations

@@ -103,6 +103,8 @@ def test_bins_hold_every_value_or_say_what_lies_outside() -> None:
     integers = np.random.default_rng(0).poisson(60, 5000).astype(float)
     binning = Binning.of(integers, np.ones(5000))
     assert np.allclose(np.diff(binning.edges), 1)
+    shares = Binning.of(integers / 144, np.ones(5000))
+    np.testing.assert_allclose(shares.edges * 144, binning.edges)
     charges = Binning.of(np.array([-13.0, 13.0] * 50), np.ones(100))
     assert charges.fill(np.array([13.0, 13.0, -13.0, 500.0]), np.ones(4)).values().tolist() == [0.25, 0.5]
     normal = np.random.default_rng(0).normal(size=10_000)

@@ -38,6 +38,10 @@ class Binning:
         A tail of fewer than five effective rows is left out: one heavy row must not stretch the axis.
         """
         distinct = np.unique(column)
+        step = spacing(distinct)
+        if step:
+            whole = cls.of(np.round(column / step), weights, bins)
+            return cls(whole.edges * step, None if whole.values is None else whole.values * step)
         lattice = whole_numbers(distinct) and len(distinct) > 1 and 2 * len(distinct) > np.ptp(distinct)
         if len(distinct) <= FEW and not lattice:
             return cls(around(distinct), distinct)
@@ -60,6 +64,19 @@ class Binning:
         made = hist.Hist(hist.axis.Variable(self.edges), storage=hist.storage.Weight())
         made.fill(column, weight=weights)
         return made / weights.sum()
+
+
+def spacing(distinct: NDArray[np.float64]) -> float:
+    """Step of values that are its multiples, and most of them there, such as shares of 144 cells; 0 for all others.
+
+    >>> spacing(np.arange(50) / 8), spacing(np.arange(50.0)), spacing(np.sqrt(np.arange(50)))
+    (0.125, 0.0, 0.0)
+    """
+    if len(distinct) <= FEW or whole_numbers(distinct):
+        return 0.0
+    step = float(np.diff(distinct).min())
+    steps = distinct / step
+    return step if np.ptp(steps) < 2 * len(steps) and np.allclose(steps, np.round(steps), rtol=0, atol=1e-6) else 0.0
 
 
 def around(values: NDArray[np.float64]) -> NDArray[np.float64]:
