@@ -229,6 +229,9 @@ def test_a_context_beyond_the_training_is_drawn_with_a_warning(muons: Table, tmp
     with pytest.warns(UserWarning, match=r"context pz = 1e\+06 is beyond what was trained on, 10.* to .*; what is "):
         table = make(run, 20, tmp_path / "a.npz", context={"pz": 1e6})
     assert set(table["pz"]) == {1e6}
+    some = Table.of({"pz": np.repeat([20.0, 1e6], [15, 5])})
+    with pytest.warns(UserWarning, match=r"1e\+06 is beyond what was trained on, .* in 5 of 20 rows; what is drawn"):
+        produce(run, out=tmp_path / "b.npz", context=some, quiet=True)
 
 
 @pytest.mark.parametrize(("settings", "message"), [

@@ -111,10 +111,12 @@ def warn_beyond(mixture: Mixture, table: Table) -> None:
         seen = [run.contexts[condition.name] for run in mixture.runs if run.contexts is not None]
         low, high = min(column.min() for column in seen), max(column.max() for column in seen)
         column = table[condition.name]
-        if not condition.levels and (column.min() < low or column.max() > high):
+        beyond = (column < low) | (column > high)
+        if not condition.levels and beyond.any():
             worst = column.max() if column.max() > high else column.min()
-            warnings.warn(f"context {condition.name} = {worst:g} is beyond what was trained on, {low:g} to {high:g}; "
-                          "what is drawn there is a guess", stacklevel=4)
+            many = f" in {int(beyond.sum())} of {len(column)} rows" if len(column) > 1 else ""
+            warnings.warn(f"context {condition.name} = {worst:g} is beyond what was trained on, {low:g} to {high:g}"
+                          f"{many}; what is drawn there is a guess", stacklevel=4)
 
 
 def described(given: Given | None) -> str:
