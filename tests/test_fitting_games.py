@@ -415,8 +415,8 @@ def test_diagnoses_see_what_goes_wrong() -> None:
 def test_the_table_says_what_a_kind_can_do(name: str) -> None:
     """Density and signed weights, as its generator and its objective have them; conditions are taken by all."""
     config = build({"fit": {"kind": name}}, "here")
-    layout = Layout(("image",), ((4, 4),)) if KINDS[name].image else Layout.flat(["a", "b"])
-    generator = build_generator(config, layout, 2)
+    image = Layout(("image",), ((4, 4),)) if name != "two-step" else Layout(("number", "image"), ((), (4, 4)))
+    generator = build_generator(config, image if KINDS[name].image else Layout.flat(["a", "b"]), 2)
     assert generator.context == 2
     assert KINDS[name].density == generator.has_density
     assert KINDS[name].signed == build_objective(config, generator).signed
