@@ -67,7 +67,7 @@ def test_layers_and_numbers_lie_where_the_layout_says() -> None:
     assert generator.head is not None
     nn.init.constant_(generator.head.bias, 5.0)
     for place, part in enumerate(generator.images.values()):
-        nn.init.constant_(part.last.each.bias, 1.0 + place)  # type: ignore[union-attr, arg-type]
+        nn.init.constant_(part.last.bias, 1.0 + place)  # type: ignore[union-attr, arg-type]
     columns = SHOWER.unpack(generator.sample(torch.randn(3, generator.noise), torch.randn(3, 1)))
     assert {name: set(column.flatten().tolist()) for name, column in columns.items()} == {
         "layer_0": {1.0}, "e": {5.0}, "layer_1": {2.0}}
@@ -116,9 +116,9 @@ def test_a_locally_connected_layer_is_its_loop(shape: tuple[int, ...]) -> None:
     layer, x = LocallyConnected(2, 3, shape).double(), torch.randn(2, 2, *shape, dtype=torch.float64)
     made = layer(x)
     for place, pixel in enumerate(itertools.product(*map(range, shape))):
-        expected = layer.each.bias[place, 0].expand(2, 3).clone()
+        expected = layer.bias[place, :, 0].expand(2, 3).clone()
         around = itertools.product(*[range(-1, 2)] * len(shape))
-        for (offset, channel), weight in zip(itertools.product(list(around), range(2)), layer.each.weight[place],
+        for (offset, channel), weight in zip(itertools.product(list(around), range(2)), layer.weight[place].T,
                                              strict=True):
             seen = tuple(p + o for p, o in zip(pixel, offset, strict=True))
             if all(0 <= p < length for p, length in zip(seen, shape, strict=True)):

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 
 from calque.errors import ConfigError
-from calque.models.conditionals import Columnwise
 from calque.models.generator import Generator, beside
 from calque.models.images import Shape, coarser, described, images_of, pixels
 from calque.models.network import OUTPUTS, RANGES, choose, dense
@@ -30,16 +29,15 @@ class LocallyConnected(nn.Module):
     def __init__(self, inputs: int, outputs: int, shape: Shape) -> None:
         super().__init__()
         self.register_buffer("around", neighbours(shape), persistent=False)
-        self.each = Columnwise(len(self.around), inputs * self.around.shape[1], outputs)
-        nn.init.normal_(self.each.weight, std=math.sqrt(2 / self.each.weight.shape[1]))
-        nn.init.zeros_(self.each.bias)
+        places, seen = self.around.shape
+        self.weight = nn.Parameter(torch.randn(places, outputs, seen * inputs) * math.sqrt(2 / (seen * inputs)))
+        self.bias = nn.Parameter(torch.zeros(places, outputs, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """A matrix product at every pixel."""
-        places = pad(x.flatten(2).permute(2, 0, 1), (0, 0, 0, 0, 0, 1))
-        seen = places.index_select(0, self.around.flatten()).view(*self.around.shape, *x.shape[:2])
-        made: Tensor = self.each(seen.transpose(1, 2).flatten(2), slice(None))
-        return made.permute(1, 2, 0).reshape(len(x), -1, *x.shape[2:])
+        """A matrix product at every pixel; with events last, which is several times faster."""
+        places = pad(x.flatten(2).permute(2, 1, 0), (0, 0, 0, 0, 0, 1))
+        seen = places.index_select(0, self.around.flatten()).view(len(self.around), -1, len(x))
+        return torch.baddbmm(self.bias, self.weight, seen).permute(2, 1, 0).reshape(len(x), -1, *x.shape[2:])
 
 
 def neighbours(shape: Shape) -> Tensor:
@@ -89,7 +87,7 @@ class Layered(Generator):
     433
     """
 
-    at_once = 250
+    at_once = 100
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 32, layers: int = 2, nodes: int = 64,
                  channels: int = 6, output: str = "linear") -> None:
