@@ -15,7 +15,7 @@ from calque.producing import produce
 from calque.reading import read
 from calque.table import Table
 
-BLOCK = 100
+BLOCK = 20  # five of which are drawn at once
 producing = importlib.import_module("calque.producing.produce")  # its function has the same name
 
 

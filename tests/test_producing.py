@@ -136,6 +136,19 @@ def test_blocks_cover_what_is_asked_for() -> None:
             assert left == events[skipped:]
 
 
+@pytest.mark.parametrize("given", [None, {"id": -13}])
+def test_blocks_drawn_together_are_the_blocks(mixture: Mixture, given: dict[str, float] | None) -> None:
+    """Of one run in its lane, and of several, shuffled; the last bits follow the sizes of products."""
+    contexts = None if given is None else mixture.given(given, 1)
+    assert mixture.together == 5
+    for lane in (-1, 1):
+        alone, joined = (Stream(mixture, 3, BLOCK, contexts, together) for together in (1, 5))
+        table = joined.draw(Piece(lane, 2, 7, 5 * BLOCK))
+        parts = Table.concatenate([alone.draw(Piece(lane, 10 + at, 0, BLOCK)) for at in range(5)])
+        for name in table.names:
+            np.testing.assert_allclose(table[name], parts[name][7:], rtol=1e-4, atol=1e-4)
+
+
 def test_in_order_every_run_gives_its_own_stream(mixture: Mixture) -> None:
     found = list(Stream(mixture, 0, BLOCK).pieces(1000, 130, in_order=True))
     assert sum(piece.stop - piece.start for piece in found) == 1000
@@ -433,14 +446,14 @@ write = sinks.Sink.write
 sinks.Sink.write = lambda self, table: (time.sleep(0.02), write(self, table))[1]
 from calque.producing import produce
 print("begun", flush=True)
-produce({folder!r}, 5000, out=sys.argv[1], block=100, exact=True, quiet=True, resume=True)
+produce({folder!r}, 5000, out=sys.argv[1], block={block}, exact=True, quiet=True, resume=True)
 """
 
 
 def test_killed_and_resumed_it_ends_with_the_same_bytes_of_data(flow_run: Run, tmp_path: Path) -> None:
     """SIGKILL, twice, at moments of no meaning."""
     out = tmp_path / "a.root"
-    program = PROGRAM.format(tests=str(Path(__file__).parent), folder=str(flow_run.folder))
+    program = PROGRAM.format(tests=str(Path(__file__).parent), folder=str(flow_run.folder), block=BLOCK)
     for wanted in (1, 2):
         process = subprocess.Popen([sys.executable, "-c", program, str(out)], stdout=subprocess.PIPE)
         assert process.stdout is not None

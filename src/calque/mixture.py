@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calque.contexts import Fixed, Given, shares_of
 from calque.errors import DataError
 from calque.folder import read_config
-from calque.run import BLOCK, Run, blocks, load_run
+from calque.run import BLOCK, Run, blocks, join, load_run, shared
 from calque.seeds import numpy_stream
 from calque.table import Table
 
@@ -33,24 +33,38 @@ class Mixture:
         """Units of what is drawn."""
         return self.runs[0].preparation.units
 
-    def block(self, seed: int, index: int, rows: int = BLOCK, keep: int | None = None,
-              given: Table | None = None) -> Table:
-        """Draw block `index`: each event's category by the rates, shuffled; see `Run.block`.
+    def block(self, seed: int, index: int, rows: int = BLOCK, keep: int | None = None, given: Table | None = None,
+              count: int = 1) -> Table:
+        """Draw `count` blocks from `index` on: each event's category by the rates, shuffled; see `Run.block`.
 
-        `given` are the contexts of all its rows: categories then follow how often each has such events.
+        `given` are the contexts of all their rows: categories then follow how often each has such events. `keep` wants
+        the first events of a single block.
         """
         if len(self.runs) == 1:
-            return self.runs[0].block(seed, index, rows, None if given is None else given.rows(slice(keep)), keep=keep)
-        stream = numpy_stream(seed, "categories", index)
-        category = (stream.choice(len(self.runs), rows, p=self.rates) if given is None
-                    else (self.shares(given).cumsum(1)[:, :-1] < stream.random(rows)[:, None]).sum(1))
-        kept = category[:keep]
-        parts = [run.block(seed, index, int((category == lane).sum()), lane=lane, keep=int((kept == lane).sum()),
-                           given=None if given is None else given.rows(np.flatnonzero(kept == lane)))
-                 for lane, run in enumerate(self.runs)]
+            given = None if given is None else given.rows(slice(keep))
+            return self.runs[0].block(seed, index, rows, given, keep=keep, count=count)
+        blocks = [(at, own, self.categories(seed, at, rows, own))
+                  for at, own in enumerate(shared(given, rows, count), index)]
+        parts = [run.events(*join([
+            run.inputs(seed, at, int((category == lane).sum()), lane=lane, keep=int((category[:keep] == lane).sum()),
+                       given=None if own is None else own.rows(np.flatnonzero(category[:keep] == lane)))
+            for at, own, category in blocks])) for lane, run in enumerate(self.runs)]
+        kept = np.concatenate([category for _, _, category in blocks])[:keep]
         place = np.empty(len(kept), np.int64)
         place[np.argsort(kept, kind="stable")] = np.arange(len(kept))
         return Table.concatenate([part.select(parts[0].names, parts[0].weight) for part in parts]).rows(place)
+
+    def categories(self, seed: int, index: int, rows: int, given: Table | None) -> NDArray[np.int64]:
+        """The category of each row of a block."""
+        stream = numpy_stream(seed, "categories", index)
+        if given is None:
+            return stream.choice(len(self.runs), rows, p=self.rates)
+        return np.asarray((self.shares(given).cumsum(1)[:, :-1] < stream.random(rows)[:, None]).sum(1))
+
+    @property
+    def together(self) -> int:
+        """Blocks that are worth drawing at once; see `Run.together`."""
+        return min(run.together for run in self.runs)
 
     def shares(self, given: Table) -> NDArray[np.float64]:
         """Shares (N, K) of the categories for given contexts: their rates times how often each has such classes.

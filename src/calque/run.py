@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ from calque.threads import keep_pages
 BLOCK = 10_000
 CHUNK = 2_000  # rows drawn at once, at least
 CACHE = 160_000  # numbers that a layer may put out: more do not stay in the cache, fewer cost calls
+SEVERAL, SMALL, FEW = 5, 10_000, 50  # blocks drawn at once by a generator of so many weights, of so many numbers
+Inputs = tuple[Tensor, Table | None]
 
 
 def build_generator(config: Config, layout: Layout, context: int) -> Generator:
@@ -111,17 +113,30 @@ class Run:
         return Given(fixed) if fixed is not None and len(fixed) else None
 
     def block(self, seed: int, index: int, rows: int = BLOCK, given: Table | None = None, lane: int = 0,
-              keep: int | None = None) -> Table:
-        """Draw block `index` of the events that a seed and a lane define; a pure function of its arguments.
+              keep: int | None = None, count: int = 1) -> Table:
+        """Draw `count` blocks from `index` on of the events that a seed and a lane define.
 
-        `keep` wants its first events only, for which `given` has contexts: their noise is that of the whole block.
+        A pure function of its arguments. `keep` wants the first events of a block only, for which `given` has contexts:
+        their noise is that of the whole block.
         """
+        return self.events(*join([self.inputs(seed, index + at, rows, own, lane, keep)
+                                  for at, own in enumerate(shared(given, rows, count))]))
+
+    def inputs(self, seed: int, index: int, rows: int = BLOCK, given: Table | None = None, lane: int = 0,
+               keep: int | None = None) -> Inputs:
+        """What `events` makes a block of: normals (keep, …) and contexts."""
         device = next(self.generator.parameters()).device
         if given is None and self.contexts is not None:
             given = draw_contexts(self.contexts, rows, keep, seed, index, lane)
         stream = torch_stream(seed, "events", index, lane, device=device)
         width = self.generator.noise + self.preparation.inverse_noise
-        return self.events(torch.randn(rows, width, generator=stream, device=device)[:keep], given)
+        return torch.randn(rows, width, generator=stream, device=device)[:keep], given
+
+    @property
+    def together(self) -> int:
+        """Blocks that are worth drawing at once: a few of a small generator, whose calls cost as much as their work."""
+        weights = sum(each.numel() for each in self.generator.parameters())
+        return SEVERAL if weights <= SMALL and self.preparation.layout.size <= FEW else 1
 
     def events(self, noise: Tensor, given: Table | None) -> Table:
         """Turn normals (N, generator's and preparation's noise) and contexts into physical events."""
@@ -172,6 +187,18 @@ class Run:
     def reports(self) -> ReportFolder | None:
         """Where a judgement goes."""
         return None if self.folder is None else ReportFolder(self.folder)
+
+
+def shared(given: Table | None, rows: int, count: int) -> list[Table | None]:
+    """The contexts of each of `count` blocks."""
+    return [given if given is None or count == 1 else given.rows(slice(at * rows, (at + 1) * rows))
+            for at in range(count)]
+
+
+def join(parts: Sequence[Inputs]) -> Inputs:
+    """Blocks' normals and contexts, one after another."""
+    noise, given = zip(*parts, strict=True)
+    return torch.cat(noise), None if given[0] is None else Table.concatenate(given)
 
 
 def chunk(generator: Generator) -> int:

@@ -16,7 +16,7 @@ from calque.table import Table
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows start … stop of block `index`; `lane` is a run of the mixture, or −1 for all of them shuffled."""
+    """Rows start … stop of what is drawn at once, `index` of its kind; `lane` is a run, or −1 for all, shuffled."""
 
     lane: int
     index: int
@@ -26,33 +26,44 @@ class Piece:
 
 @dataclass(frozen=True)
 class Stream:
-    """The endless events of a mixture that a seed defines, in blocks; `given` fixes their contexts."""
+    """The endless events of a mixture that a seed defines, in blocks; `given` fixes their contexts.
+
+    So many blocks `together` are drawn at once, which changes no event, but the time it takes.
+    """
 
     mixture: Mixture
     seed: int = 0
     block: int = BLOCK
     given: Given | None = None
+    together: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Events that are drawn at once."""
+        return self.block * self.together
 
     def draw(self, piece: Piece) -> Table:
-        """Draw the whole block and keep these rows: what is drawn never depends on how it is cut."""
-        given = None if self.given is None else self.given.block(piece.index * self.block, self.block)
+        """Draw whole blocks and keep these rows: what is drawn never depends on how it is cut."""
+        given = None if self.given is None else self.given.block(piece.index * self.rows, self.rows)
+        first = piece.index * self.together
         if piece.lane < 0:
-            table = self.mixture.block(self.seed, piece.index, self.block, given=given)
+            table = self.mixture.block(self.seed, first, self.block, given=given, count=self.together)
         else:
-            table = self.mixture.runs[piece.lane].block(self.seed, piece.index, self.block, given, piece.lane)
-        return table if (piece.start, piece.stop) == (0, self.block) else table.rows(slice(piece.start, piece.stop))
+            table = self.mixture.runs[piece.lane].block(self.seed, first, self.block, given, piece.lane,
+                                                        count=self.together)
+        return table if (piece.start, piece.stop) == (0, self.rows) else table.rows(slice(piece.start, piece.stop))
 
     def pieces(self, rows: int, first_event: int, in_order: bool = False) -> Iterator[Piece]:
         """Cut `rows` events from `first_event` on into blocks: categories shuffled, or one after another."""
         if not rows:
             yield Piece(-1, 0, 0, 0)  # no event, but a file with its columns
         if not in_order:
-            yield from cut(-1, first_event, rows, self.block)
+            yield from cut(-1, first_event, rows, self.rows)
             return
         rates = self.mixture.rates if self.given is None else self.mixture.shares(self.given.block(0, 1))[0]
         shares = numpy_stream(self.seed, "shares", first_event).multinomial(rows, rates)
         for lane, share in enumerate(np.asarray(shares)):
-            yield from cut(lane, first_event, int(share), self.block)
+            yield from cut(lane, first_event, int(share), self.rows)
 
 
 def count(n: int, exact: bool, seed: int, first_event: int) -> int:

@@ -111,7 +111,7 @@ def produce(
     mixture, path = mix(runs), Path(out).expanduser()
     given = fix_contexts(mixture, context, n, first_event)
     rows = int(n or (len(given.table) if given else 0))
-    stream = Stream(mixture, seed, block, given)
+    stream = Stream(mixture, seed, block, given, mixture.together)
     region = Region.of(stream, where, first_event) if where is not None else None
     total, begun = count(rows, exact or by_rows, seed, first_event), plan_of(path).is_file()
     if resume and path.is_file() and not begun:

@@ -70,13 +70,13 @@ class Region:
 
     def pieces(self, wanted: int) -> Iterator[Piece]:
         """Blocks without end; for no events an empty one."""
-        return cut(-1, self.first, ENDLESS, self.stream.block) if wanted else iter([Piece(-1, 0, 0, 0)])
+        return cut(-1, self.first, ENDLESS, self.stream.rows) if wanted else iter([Piece(-1, 0, 0, 0)])
 
     def draw(self, piece: Piece) -> Picked:
         """Draw a piece and pick what lies in the region."""
         table = self.stream.draw(piece)
         held = np.flatnonzero(self.where.mask(table.columns))
-        start = piece.index * self.stream.block
+        start = piece.index * self.stream.rows
         return Picked(table.rows(held), start + piece.start + held, start + piece.stop)
 
     def choose(self, drawn: Generator[Picked, None, None], wanted: int, skip: int = 0) -> Iterator[Table]:
