@@ -69,11 +69,12 @@ def rate(run: Run, rows: int) -> float:
     return rows / min(spent)
 
 
-def described(values: Sequence[tuple[float, float, float]]) -> str:
+def described(values: Sequence[tuple[float, float, float]], digits: int = 4) -> str:
     """Mean over seeds with its error, and the floor."""
     value, error, floor = np.array(values, float).T
     spread = value.std(ddof=1) / np.sqrt(len(value)) if len(value) > 1 else 0.0
-    return f"{value.mean():.4f} ± {max(spread, error.mean() / np.sqrt(len(value))):.4f} ({floor.mean():.4f})"
+    known = max(spread, error.mean() / np.sqrt(len(value)))
+    return f"{value.mean():.{digits}f} ± {known:.{digits}f} ({floor.mean():.{digits}f})"
 
 
 def main() -> None:

@@ -110,6 +110,20 @@ def test_an_output_keeps_its_range(name: str, output: str, low: float, high: flo
     assert output != "relu" or (drawn == 0).any(), "exact zeros"
 
 
+@pytest.mark.parametrize(("kind", "layout"), [("upsampling", image(6, 6)), ("layered", SHOWER)])
+def test_a_linear_path_leads_from_all_noise_and_the_context_to_every_number(kind: str, layout: Layout) -> None:
+    """With everything else at zero the events are linear; an output cuts images off, and no numbers."""
+    torch.manual_seed(0)
+    generator = GENERATORS[kind](layout, 2, **SMALL[kind], skip=True, output="relu").eval()
+    for name, parameter in generator.named_parameters():
+        if not name.startswith("skip."):
+            nn.init.zeros_(parameter)
+    noise, context = torch.randn(5, generator.noise), torch.randn(5, 2)
+    columns = layout.unpack(generator.skip(torch.cat([noise, context], 1)))  # type: ignore[operator]
+    for name, drawn in layout.unpack(generator.sample(noise, context)).items():
+        torch.testing.assert_close(drawn, columns[name].relu() if drawn.ndim > 1 else columns[name])
+
+
 @pytest.mark.parametrize("shape", [(6,), (3, 4), (2, 3, 2)])
 def test_a_locally_connected_layer_is_its_loop(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)

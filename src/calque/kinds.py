@@ -138,6 +138,7 @@ IMAGES: dict[str, Kind] = {
 
 LOOK = {"layers": 3, "base": 8, "norm": "none", "dropout": 0.0, "input_blur": 0.0, "lazy": 4}
 SEEN = {**LOOK, "constraint": "r1", "label_blur": 0.0}
+PAIRED = {**LOOK, "game": "relativistic", "constraint": "r1r2"}  # closer here than the papers' games
 GROWS = {"critic": "growing", "hold": 300, "fade": 300}
 SWIFT = {**FAST, "rate": 2e-3}
 IMAGE_GANS: dict[str, Kind] = {
@@ -147,10 +148,9 @@ IMAGE_GANS: dict[str, Kind] = {
                     "adversarial", {}, {**SEEN, "layers": 1, "base": 4, "critic": "layers"}, SWIFT, signed=False,
                     image=True),
     "progressive-gan": Kind("images grow from coarse to fine", "arXiv:1710.10196", "progressive", "adversarial",
-                            {"base": 8}, {**LOOK, **GROWS, "game": "wasserstein", "constraint": "gradient-penalty",
-                                          "strength": 1.0}, {**FAST, "rate": 4e-3}, signed=False, image=True),
+                            {"base": 8}, {**PAIRED, **GROWS}, {**FAST, "rate": 4e-3}, signed=False, image=True),
     "stylegan": Kind("images in a style, with noise at every resolution", "arXiv:1812.04948", "style", "adversarial",
-                     {"base": 8}, {**SEEN, **GROWS}, {**FAST, "rate": 4e-3}, signed=False, image=True),
+                     {"base": 8}, {**PAIRED, **GROWS}, {**FAST, "rate": 4e-3}, signed=False, image=True),
 }
 
 KINDS: dict[str, Kind] = {**ADVERSARIAL, **AUTOENCODERS, **FLOWS, **OTHERS, **IMAGES, **IMAGE_GANS}

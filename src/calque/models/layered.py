@@ -79,9 +79,9 @@ class Layered(Generator):
 
     A dense network of `layers` with `nodes` each makes of latent and context what all have in common; of that come the
     numbers, and for every image `channels` feature maps, which with a normal at every pixel go through locally
-    connected layers. Between them each image
-    takes over, pixel by pixel, a learnt share of the features of the image before it, averaged or repeated to its
-    shape. Raises ConfigError for images of different numbers of axes.
+    connected layers. Between them each image takes over, pixel by pixel, a learnt share of the features of the image
+    before it, averaged or repeated to its shape. `skip` adds a linear path from all noise and the context to every
+    number and pixel. Raises ConfigError for images of different numbers of axes.
 
     >>> Layered(Layout(("e", "layer_0", "layer_1"), ((), (3, 96), (12, 12))), 1).size
     433
@@ -90,7 +90,7 @@ class Layered(Generator):
     at_once = 100
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 32, layers: int = 2, nodes: int = 64,
-                 channels: int = 6, output: str = "linear") -> None:
+                 channels: int = 6, output: str = "linear", skip: bool = False) -> None:
         super().__init__(layout, context)
         shapes = images_of(layout)
         if len({len(shape) for shape in shapes.values()}) > 1:
@@ -109,6 +109,7 @@ class Layered(Generator):
         self.images = nn.ModuleDict({f"image {place}": Image(nodes, channels, shape, attends=place > 0)
                                      for place, shape in enumerate(shapes.values())})
         self.shapes, self.bound = shapes, choose("output", output, OUTPUTS)()
+        self.skip = nn.Linear(self.noise + context, self.size) if skip else None
 
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, noise) and (B, C) → (B, D)."""
@@ -118,8 +119,11 @@ class Layered(Generator):
         features: Tensor | None = None
         for name, image, grain in zip(self.shapes, self.images.values(), grains, strict=True):
             columns[name], features = image(hidden, grain, features)
-            columns[name] = self.bound(columns[name])
-        return self.layout.pack(columns)
+        packed = self.layout.pack(columns)
+        if self.skip is not None:
+            packed = packed + self.skip(beside(noise, context))
+        return self.layout.pack({name: self.bound(column) if name in self.shapes else column
+                                 for name, column in self.layout.unpack(packed).items()})
 
 
 def log_mean_exp(x: Tensor, sharpness: Tensor) -> Tensor:
