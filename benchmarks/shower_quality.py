@@ -6,8 +6,9 @@
 Every entry is a training of its own, with a split of its own: a third of the file judges, and equally many are drawn at
 the same energies. Half of both train, half test each classifier. Errors are those of the mean over seeds, or of one
 judgement where that is more; the floor is real against real. Response and resolution are ratios to the real ones, less
-one, in the worst of ten bins of energy; sparsity is the ratio of cells hit in the worst layer. What is made is kept in
---out; a training that was stopped goes on.
+one, in the worst of ten bins of energy; sparsity is the ratio of cells hit in the worst layer. A third has few showers
+that reach the last layer, so `hit_…` counts again: four draws at the energies of the whole file over the whole file,
+and as floor the rows that train over the others. What is made is kept in --out; a training that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ import numpy as np
 from calque.config import Config, load_config
 from calque.fitting import fit
 from calque.fitting.fit import is_finished
-from calque.judging.verdict import judge
+from calque.judging.verdict import judge, reread
 from calque.pipeline import load_data
+from calque.preparing import TRAIN
 from calque.recipes import find_recipe
 from calque.run import Run, load_run
+from calque.table import Array, Table
 
 MEASURES = ["trees", "network", "calibration", "cells"]
 SHOWN = ["auc_raw", "auc_network_raw", "auc_observables", "auc_network_observables", "energy_response_energy",
-         "energy_resolution_energy", "sparsity"]
+         "energy_resolution_energy", "sparsity", "hit_layer_0", "hit_layer_1", "hit_layer_2"]
+DRAWS = 4
 
 
 def config_of(recipe: str, file: Path, out: Path, seed: int) -> Config:
@@ -57,6 +61,29 @@ def judged(run: Run, folder: Path) -> dict[str, tuple[float, float, float]]:
     found = json.loads(path.read_text())
     layers = [values for name, values in found.items() if name.startswith("sparsity_")]
     return {**found, "sparsity": max(layers, key=lambda values: abs(values[0] - 1))}
+
+
+def cells_hit(run: Run, folder: Path) -> dict[str, tuple[float, float, float]]:
+    """Cells hit in each layer to those of the whole file, at its energies, kept beside the run."""
+    path = folder / "hit.json"
+    if not path.is_file():
+        data = reread(run, None) if run.data is None else run.data
+        real, fitted = data.table, data.part == TRAIN
+        energies = Table.of({"energy": np.tile(real["energy"], DRAWS)})
+        fake = run.sample(len(energies), context=energies, seed=1)
+        kept = {}
+        for layer in (name for name in real.names if name.startswith("layer_")):
+            hit = counted(real[layer])
+            error = hit.std() / hit.mean() / np.sqrt(len(hit))
+            kept[f"hit_{layer}"] = (counted(fake[layer]).mean() / hit.mean(), error,
+                                    hit[fitted].mean() / hit[~fitted].mean())
+        path.write_text(json.dumps(kept))
+    return {name: tuple(values) for name, values in json.loads(path.read_text()).items()}
+
+
+def counted(layer: Array) -> Array:
+    """Cells hit in each shower."""
+    return np.asarray((layer > 0).reshape(len(layer), -1).sum(1))
 
 
 def rate(run: Run, rows: int) -> float:
@@ -92,7 +119,7 @@ def main() -> None:
             for seed in asked.seeds:
                 folder = asked.out / f"{recipe}-{particle}-{seed}"
                 run = trained(config_of(recipe, asked.data / f"geant4_{particle}.h5", folder, seed))
-                rows.append(judged(run, folder))
+                rows.append({**judged(run, folder), **cells_hit(run, folder)})
                 times.append(run.provenance["fit_seconds"])
                 rates.append(rate(run, 10_000))
                 print(f"{particle} {recipe} seed {seed}: "
