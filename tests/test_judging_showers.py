@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from calque.cli import main
 from calque.data import sample
 from calque.errors import ConfigError, DataError
 from calque.geometry import Geometry, Segment
@@ -21,7 +24,7 @@ from calque.judging.showers.calibration import Calibration
 from calque.judging.showers.cells import ShowerCells
 from calque.judging.showers.layers import layers_of
 from calque.judging.showers.observables import number_view, observables
-from calque.reading import read
+from calque.reading import read, write
 from calque.table import Table
 
 CALOGAN = Geometry.calogan()
@@ -127,6 +130,19 @@ def test_observables_stand_for_images_where_there_is_a_geometry() -> None:
         observables(table.select(["energy"]), CALOGAN)
     with pytest.raises(DataError, match=r"column 'hits' of .* has the name of an observable; rename it"):
         observables(table.with_columns({"hits": [1, 2, 3]}), CALOGAN)
+
+
+def test_two_files_of_showers_are_judged_in_their_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photons = read(sample("photons.h5"), layout="calogan").rows(slice(400))
+    files = [str(tmp_path / name) for name in ("real.h5", "fake.h5")]
+    for file, half in zip(files, (slice(0, 200), slice(200, 400)), strict=True):
+        write(photons.rows(half), file, layout="calogan")
+    said = ["judge", *files, "--measures", "calibration", "--out", str(tmp_path / "judged"), "--layout"]
+    assert main([*said, "calogan"]) == 0
+    assert "energy_resolution" in capsys.readouterr().out
+    assert json.loads((tmp_path / "judged" / "report.json").read_text())["settings"]["reading"] == {"layout": "calogan"}
+    assert main([*said, "calogann"]) == 2
+    assert "no layout 'calogann'; nearest: calogan" in capsys.readouterr().err
 
 
 def test_the_photons_that_ship_are_showers() -> None:

@@ -32,7 +32,7 @@ STYLE: dict[str, Any] = {
     "axes.formatter.limits": (-3, 4), "mathtext.fontset": "dejavusans", "mathtext.default": "regular",
     "xtick.major.size": 6, "xtick.minor.size": 3, "ytick.major.size": 6, "ytick.minor.size": 3,
     "xtick.major.width": 1.0, "ytick.major.width": 1.0, "legend.handlelength": 1.6,
-    "legend.borderaxespad": 0.8, "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "calque",
+    "legend.borderaxespad": 0.8, "svg.fonttype": "none", "svg.hashsalt": "calque",
     "savefig.dpi": 130, "figure.dpi": 130,
 }
 
