@@ -27,6 +27,7 @@ from calque.tuning import Tuned, load_tuned, tune
 from calque.tuning.sight import corrected, look_at, regressed
 from calque.tuning.stages import Stages
 from calque.tuning.teaching import Teaching
+from calque.tuning.tuned import widening
 
 PIXELS = np.arange(12)
 BRIEF: dict[str, Any] = {"quiet": True, "plots": False, "members": 2, "rounds": 1, "simulations": 200,
@@ -313,8 +314,17 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_the_answer_tells_spread_as_error() -> None:
-    """Members that differ by known amounts."""
+    """Members that differ by known amounts, and what covers 68 % with two of them."""
     draws = tuple(Table.of({"a": np.array([-1.0, 1.0]) + shift}) for shift in (0.0, 2.0))
     answer = Tuned(("a",), draws, (), 10, (0.5, 0.1), "simulated")
-    assert answer.means["a"] == pytest.approx((1.0, np.sqrt(2)))
+    assert answer.means["a"] == pytest.approx((1.0, 1.8373 * np.sqrt(1.5) * np.sqrt(2)), rel=1e-4)
     assert answer.widths["a"] == pytest.approx((1.0, 0.0))
+
+
+@pytest.mark.parametrize("members", [2, 5])
+def test_a_widened_spread_covers_what_one_error_should(members: int) -> None:
+    """However few members, of which the spread is hardly known."""
+    drawn = np.random.default_rng(members).standard_normal((100_000, members + 1))
+    found, truth = drawn[:, :members], drawn[:, members]
+    error = found.std(1, ddof=1) * widening(members)
+    assert abs((np.abs(found.mean(1) - truth) < error).mean() - 0.683) < 0.006
