@@ -236,6 +236,16 @@ def test_a_common_table_may_steer_the_others() -> None:
     assert all(getattr(config.category("a").fit, name) == getattr(alone, name) for name in OF_STEPS)
 
 
+def test_a_kind_named_in_python_brings_its_own_settings_along() -> None:
+    """Those of a configuration's kind stay behind; what was written in it counts, where it means something."""
+    config = build({"fit": {"kind": "wgan-gp", "steps": 7, "batch": 16}}, "here")
+    data = prepare(table(60, 0), steps=["standardise x y energy"])
+    assert fit(data, "mixture", config=config, quiet=True).config.fit.objective == {}
+    other = fit(data, "lsgan", config=config, steps=0, quiet=True).config.fit
+    alone = build({"fit": {"kind": "lsgan"}}, "here").fit
+    assert (other.model, other.objective, other.batch) == (alone.model, alone.objective, 16)
+
+
 def test_the_table_of_kinds_knows_which_are_solved() -> None:
     for kind in KINDS.values():
         turns = OBJECTIVES[kind.objective].turns

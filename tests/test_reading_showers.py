@@ -14,8 +14,8 @@ from shared import shared_file
 from typer.testing import CliRunner
 
 from calque.cli import app
-from calque.config import load_config
-from calque.errors import ConfigError
+from calque.config import build, load_config
+from calque.errors import ConfigError, DataError
 from calque.fitting import fit
 from calque.pipeline import load_data
 from calque.preparing import prepare
@@ -122,6 +122,25 @@ def test_a_run_produces_files_of_the_challenge(tmp_path: Path) -> None:
     assert (shower > 0).all()
     write(run.sample(50), tmp_path / "again.hdf5", layout=layout)
     np.testing.assert_array_equal(conventions(tmp_path / "again.hdf5", 14)[1], shower)
+
+
+def test_contexts_come_from_a_file_of_showers(tmp_path: Path) -> None:
+    """In the layout of the training; or of numbers in columns of one, but not of images."""
+    layout = challenge(tmp_path)
+    table, path = made(layout, rows=300), tmp_path / "real.hdf5"
+    write(table, path, layout=layout)
+    data = prepare(table, steps=["voxels layer_0 given=energy", "voxels layer_12 given=energy", "standardise *"],
+                   context=["energy"], seed=1)
+    config = build({"read": {"files": str(path), "layout": layout}, "fit": {"kind": "mixture"}}, "a test")
+    run = fit(data, config=config, quiet=True)
+    given = tmp_path / "given.npz"
+    np.savez(given, energy=table["energy"][:, None])
+    for contexts in (path, given):
+        produce(run, out=tmp_path / "fast.hdf5", layout=layout, context=str(contexts), quiet=True)
+        np.testing.assert_array_equal(read(tmp_path / "fast.hdf5", layout=layout)["energy"], table["energy"])
+    np.savez(given, energy=np.ones((5, 3)))
+    with pytest.raises(DataError, match="context energy is an array of 3 for every event; it takes a number"):
+        produce(run, out=tmp_path / "fast.hdf5", layout=layout, context=str(given), quiet=True)
 
 
 def test_a_command_line_names_settings_of_a_layout(tmp_path: Path) -> None:

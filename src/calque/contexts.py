@@ -50,7 +50,11 @@ def fix(context: Context, given: Fixed) -> Table | None:
 
 
 def cast(name: str, column: Array, dtype: str) -> Array:
-    """A context in the type that it had in training."""
+    """A context in the type that it had in training; a column of one number a row is those numbers."""
+    if column.size != len(column):
+        raise DataError(f"context {name} is an array of {' × '.join(map(str, column.shape[1:]))} for every event; it "
+                        "takes a number")
+    column = column.reshape(len(column))
     if not np.isfinite(column).all():
         raise DataError(f"context {name} = {column[~np.isfinite(column)][0]} is no number")
     kept = column.astype(dtype)

@@ -66,6 +66,13 @@ class Config(Section):
             tables["fit"] = {**plain, **self._written}
         return tables
 
+    def with_kind(self, kind: str | None) -> dict[str, Any]:
+        """All tables, [fit] as another kind finds it: without what the first one brought along."""
+        tables = self.model_dump()
+        if kind not in (None, self.fit.kind):
+            tables["fit"] = for_category(self._written, {"kind": kind}, "")
+        return tables
+
     def category(self, name: str) -> Config:
         """The configuration of one category: the common one, overridden by its own tables."""
         own = self.categories[name].model_dump(exclude_none=True)

@@ -6,13 +6,15 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from calque.contexts import Given
-from calque.errors import ConfigError
+from calque.errors import CalqueError, ConfigError
 from calque.mixture import Mixture, runs_in
 from calque.reading import read
+from calque.reading.formats import Chosen
 from calque.run import Run
 from calque.table import Table
 
@@ -84,7 +86,7 @@ def fix_contexts(mixture: Mixture, contexts: Contexts | None, n: float | None, f
         return None
     names = mixture.runs[0].context.names
     if isinstance(contexts, str | Path):
-        contexts = read(str(contexts), columns=list(names) or None)
+        contexts = read_contexts(str(contexts), list(names) or None, mixture.runs[0].config.read.layout)
     if isinstance(contexts, Table) and not names:
         raise ConfigError("contexts are given to runs that were trained without any; leave them out")
     rows = len(contexts) if isinstance(contexts, Table) else 1
@@ -103,6 +105,14 @@ def fix_contexts(mixture: Mixture, contexts: Contexts | None, n: float | None, f
         mixture.runs[0].context.encode(given.table)
     warn_beyond(mixture, given.table)
     return replace(given, first=first_event, each=each)
+
+
+def read_contexts(path: str, names: list[str] | None, layout: Chosen | None) -> Table:
+    """Contexts from a file: in the layout of the training, or else by their names as they are."""
+    if layout is not None:
+        with suppress(CalqueError):
+            return read(path, columns=names, layout=layout)
+    return read(path, columns=names)
 
 
 def warn_beyond(mixture: Mixture, table: Table) -> None:
