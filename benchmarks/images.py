@@ -78,19 +78,21 @@ class Case:
                        seed=seed)
 
 
-GROWTH: Settings = {"hold": 200, "fade": 200}
+GROWTH: Settings = {"hold": 200, "fade": 200, "strength": 10.0}
+BRISK: Settings = {"hold": 100, "fade": 100}
 RELU: Settings = {"output": "relu"}
+FIRM: Settings = {"strength": 20.0}
 CASES = {
     "lines": Case({"dcgan": networks("dcgan", 5000, model=RELU, objective={"strength": 0.1}),
-                   "progressive-gan": networks("progressive-gan", 1800, model=RELU, objective=GROWTH),
-                   "stylegan": networks("stylegan", 1800, model=RELU, objective=GROWTH)}),
+                   "progressive-gan": networks("progressive-gan", 1800, model=RELU, objective=BRISK),
+                   "stylegan": networks("stylegan", 1800, model=RELU, objective=BRISK)}),
     "layer": Case({"dcgan": networks("dcgan", 5000),
                    "dcgan, linear path": networks("dcgan", 6000, model={"latent": 144, "skip": True}),
                    "progressive-gan": networks("progressive-gan", 3500, model={"latent": 144}, objective=GROWTH),
                    "stylegan": networks("stylegan", 3000, objective=GROWTH), "one Gaussian": GAUSSIAN},
                   ("layer_1",), ("scores layer_1 given=energy",)),
-    "showers": Case({"calogan": networks("calogan", 3000),
-                     "calogan, linear path": networks("calogan", 3000, model={"skip": True}),
+    "showers": Case({"calogan": networks("calogan", 3000, objective=FIRM),
+                     "calogan, linear path": networks("calogan", 3000, model={"skip": True}, objective=FIRM),
                      "one Gaussian": GAUSSIAN},
                     ("layer_0", "layer_1", "layer_2"), ("showers layer_0 layer_2 layer_1 given=energy",)),
     "constrain": Case({f"constrain = {value:g}": networks("dcgan", 3000, model=RELU, objective={
