@@ -33,6 +33,7 @@ from calque.fitting.fit import is_finished
 from calque.geometry import Geometry
 from calque.judging import judge_tables
 from calque.judging.drawing.images import events
+from calque.judging.drawing.paper import styled
 from calque.preparing import JUDGE, TRAIN, Data, prepare
 from calque.run import Run, load_run
 from calque.simulating.opening import parametric
@@ -86,13 +87,15 @@ CASES = {
     "lines": Case({"dcgan": networks("dcgan", 5000, model=RELU, objective={"strength": 0.1}),
                    "progressive-gan": networks("progressive-gan", 1800, model=RELU, objective=BRISK),
                    "stylegan": networks("stylegan", 1800, model=RELU, objective=BRISK)}),
+    # a linear path takes more normals than pixels: a square matrix leaves directions without any width
     "layer": Case({"dcgan": networks("dcgan", 5000),
-                   "dcgan, linear path": networks("dcgan", 6000, model={"latent": 144, "skip": True}),
+                   "dcgan, linear path": networks("dcgan", 6000, model={"latent": 288, "skip": True}),
                    "progressive-gan": networks("progressive-gan", 3500, model={"latent": 144}, objective=GROWTH),
                    "stylegan": networks("stylegan", 3000, objective=GROWTH), "one Gaussian": GAUSSIAN},
                   ("layer_1",), ("scores layer_1 given=energy",)),
     "showers": Case({"calogan": networks("calogan", 3000, objective=FIRM),
-                     "calogan, linear path": networks("calogan", 3000, model={"skip": True}, objective=FIRM),
+                     "calogan, linear path": networks("calogan", 3000, objective=FIRM,
+                                                      model={"latent": 512, "skip": True}),
                      "one Gaussian": GAUSSIAN},
                     ("layer_0", "layer_1", "layer_2"), ("showers layer_0 layer_2 layer_1 given=energy",)),
     "constrain": Case({f"constrain = {value:g}": networks("dcgan", 3000, model=RELU, objective={
@@ -119,8 +122,9 @@ def judged(run: Run, data: Data, folder: Path) -> Found:
         found: Found = {called(one.name): (one.value, one.error, one.floor) for one in report.estimates}
         found |= {one.measure: one.details["bins"] for one in report.of("energy_response", "energy_resolution")}
         for name in (name for name in real.features if real[name].ndim > 1):
-            picture = events(real, fake, name, name, log=geometry is not None)
-            (folder / f"{name}.png").write_bytes(picture.png)
+            with styled():
+                picture = events(real, fake, name, name, log=geometry is not None).png
+            (folder / f"{name}.png").write_bytes(picture)
         found |= {"rate": rate(run, 2000), "seconds": run.provenance["fit_seconds"]}
         path.write_text(json.dumps(found))
     kept: Found = json.loads(path.read_text())
