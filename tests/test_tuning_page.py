@@ -26,6 +26,7 @@ from calque.tuning.scans import POINTS, Scan, places
 from calque.tuning.stages import Stages
 from calque.tuning.teaching import Teaching
 from calque.tuning.truth import TOLD, Against
+from calque.tuning.tuned import widening
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_the_comparison_with_truth_is_what_it_says() -> None:
     """Two members, one width and one error off."""
     draws = tuple(Table.of({"a": np.array([-1.0, 1.0]) + shift}) for shift in (0.0, 2.0))
     found = Tuned(("a",), draws, (), 10, (0.5, 0.1), "simulated", truth=Table.of({"a": [-2.0, 2.0]}))
-    assert found.against == [Against("a", 0.0, 2.0, 0.5, pytest.approx(1 / np.sqrt(2)), (0.5, 0.0),
+    assert found.against == [Against("a", 0.0, 2.0, 0.5, pytest.approx(1 / np.sqrt(2) / widening(2)), (0.5, 0.0),
                                      pytest.approx(np.nan, nan_ok=True))]
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["truth"]["width_pull"] == {"a": None}
 
