@@ -5,7 +5,8 @@
 RUN is an emulator of lines, SIMULATIONS the file it learnt from (benchmarks/tuning.py leaves both). Every set has its
 own true images, its own seeds and a tuning of its own, but for the first network, which no data enter: it is trained
 once, on a fifth of the simulations. The truth is the law that the parameters were drawn from. Prints the mean and the
-width of the pulls, which are 0 and 1 where errors are right, and the share within one and two errors.
+width of the pulls, and the share within one and two errors: where errors are right 68 % and, as they are made of the
+spread of four members (Student's t), 90 %.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def sample(run: Run, n: int, workers: int, precision: str) -> list[Table]:
     """Draw as `produce` does, and keep a few blocks."""
     mixture = Mixture((run,))
     kept: list[Table] = []
-    stream = Stream(mixture, together=mixture.together)
+    stream = Stream(mixture, 0, mixture.rows, together=mixture.together)
     for table in drawn(stream.draw, stream.pieces(n, 0), workers, precision):
         kept = (kept or [table])
     return kept

@@ -106,7 +106,7 @@ def draw(region: Region, n: int) -> Table:
 
 def region_of(run: Run, where: str, seed: int) -> Region:
     """What a run makes in a region, by rejection."""
-    return Region.of(Stream(Mixture((run,)), 1000 + seed), where, 0)
+    return Region.of(Stream(Mixture((run,)), 1000 + seed, run.rows), where, 0)
 
 
 def measure(trial: Trial) -> dict[str, dict[str, float]]:

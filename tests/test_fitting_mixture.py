@@ -254,6 +254,8 @@ def test_the_table_of_kinds_knows_which_are_solved() -> None:
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: GaussianMixture(Layout.flat(["a"]), components=0), "components = 0 makes no mixture"),
+    (lambda: GaussianMixture(Layout(("a",), ((40_500,),)), components=1),
+     "a Gaussian of 40500 numbers needs 6.56 GB for its covariance"),
     (lambda: Expectation(GaussianMixture(Layout.flat(["a"])), starts=0), "starts = 0 and floor = 1e-06 fit no mixture"),
     (lambda: Expectation(DenseGenerator(Layout.flat(["a"]))), "fits a mixture, not a DenseGenerator"),
 ])

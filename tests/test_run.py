@@ -92,6 +92,17 @@ def test_a_mixture_is_one_stream_too(untrained: Run) -> None:
         close(mixture.sample(rows, seed=3), long.rows(slice(rows)))
 
 
+def test_wide_events_come_in_shorter_blocks(untrained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that memory is bounded whatever the events are; a stream is cut the same way every time."""
+    assert untrained.rows == BLOCK
+    monkeypatch.setattr("calque.run.WIDE", 50 * (untrained.generator.noise + untrained.preparation.inverse_noise
+                                                 + untrained.preparation.layout.size) + 1)
+    assert untrained.rows == 50
+    long = untrained.sample(120, seed=3)
+    assert same(untrained.block(3, 1), long.rows(slice(50, 100)))
+    assert len(np.unique(long["pz"])) > 110, "no block repeats another"
+
+
 def test_contexts_are_fixed_by_value(flow_run: Run) -> None:
     drawn = flow_run.sample(200, context={"id": 13}, seed=1)
     assert set(drawn["id"]) == {13}

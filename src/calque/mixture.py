@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calque.contexts import Fixed, Given, shares_of
 from calque.errors import DataError
 from calque.folder import read_config
-from calque.run import BLOCK, Run, blocks, join, load_run, shared
+from calque.run import Run, blocks, join, load_run, shared
 from calque.seeds import numpy_stream
 from calque.table import Table
 
@@ -33,13 +33,19 @@ class Mixture:
         """Units of what is drawn."""
         return self.runs[0].preparation.units
 
-    def block(self, seed: int, index: int, rows: int = BLOCK, keep: int | None = None, given: Table | None = None,
+    @property
+    def rows(self) -> int:
+        """Events of a block; see `Run.rows`."""
+        return min(run.rows for run in self.runs)
+
+    def block(self, seed: int, index: int, rows: int | None = None, keep: int | None = None, given: Table | None = None,
               count: int = 1) -> Table:
         """Draw `count` blocks from `index` on: each event's category by the rates, shuffled; see `Run.block`.
 
         `given` are the contexts of all their rows: categories then follow how often each has such events. `keep` wants
         the first events of a single block.
         """
+        rows = rows or self.rows
         if len(self.runs) == 1:
             given = None if given is None else given.rows(slice(keep))
             return self.runs[0].block(seed, index, rows, given, keep=keep, count=count)
@@ -92,8 +98,9 @@ class Mixture:
         """Draw n events in physical units, categories mixed; see `Run.sample`."""
         given = self.given(context, n)
         return Table.concatenate([
-            self.block(seed, index, keep=rows, given=None if given is None else given.block(index * BLOCK, BLOCK))
-            for index, rows in blocks(n)])
+            self.block(seed, index, keep=rows,
+                       given=None if given is None else given.block(index * self.rows, self.rows))
+            for index, rows in blocks(n, self.rows)])
 
 
 def listed(run: Run) -> str:

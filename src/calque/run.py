@@ -46,6 +46,7 @@ BLOCK = 10_000
 CHUNK = 2_000  # rows drawn at once, at least
 CACHE = 160_000  # numbers that a layer may put out: more do not stay in the cache, fewer cost calls
 SEVERAL, SMALL, FEW = 5, 10_000, 50  # blocks drawn at once by a generator of so many weights, of so many numbers
+WIDE = 20_000_000  # numbers of a block, at most: noise and events
 Inputs = tuple[Tensor, Table | None]
 
 
@@ -97,8 +98,8 @@ class Run:
         """
         given = self.given(context, n)
         return Table.concatenate([
-            self.block(seed, index, given=None if given is None else given.block(index * BLOCK, rows), keep=rows)
-            for index, rows in blocks(n)])
+            self.block(seed, index, given=None if given is None else given.block(index * self.rows, rows), keep=rows)
+            for index, rows in blocks(n, self.rows)])
 
     def imitate(self, real: Table, seed: int = 0) -> Table:
         """Draw as many events as a real table has, in its columns, to be judged against it."""
@@ -112,17 +113,24 @@ class Run:
         fixed = None if context is None else fix(self.context, context)
         return Given(fixed) if fixed is not None and len(fixed) else None
 
-    def block(self, seed: int, index: int, rows: int = BLOCK, given: Table | None = None, lane: int = 0,
+    @property
+    def rows(self) -> int:
+        """Events of a block: fewer of wide ones, of which many would fill the memory."""
+        width = self.generator.noise + self.preparation.inverse_noise + self.preparation.layout.size
+        return max(1, min(BLOCK, WIDE // width))
+
+    def block(self, seed: int, index: int, rows: int | None = None, given: Table | None = None, lane: int = 0,
               keep: int | None = None, count: int = 1) -> Table:
         """Draw `count` blocks from `index` on of the events that a seed and a lane define.
 
         A pure function of its arguments. `keep` wants the first events of a block only, for which `given` has contexts:
         their noise is that of the whole block.
         """
+        rows = rows or self.rows
         return self.events(*join([self.inputs(seed, index + at, rows, own, lane, keep)
                                   for at, own in enumerate(shared(given, rows, count))]))
 
-    def inputs(self, seed: int, index: int, rows: int = BLOCK, given: Table | None = None, lane: int = 0,
+    def inputs(self, seed: int, index: int, rows: int, given: Table | None = None, lane: int = 0,
                keep: int | None = None) -> Inputs:
         """What `events` makes a block of: normals (keep, …) and contexts."""
         device = next(self.generator.parameters()).device
@@ -209,12 +217,12 @@ def chunk(generator: Generator) -> int:
     return min(BLOCK, max(CHUNK, CACHE // widest))
 
 
-def blocks(n: int) -> Iterator[tuple[int, int]]:
-    """Numbers of the blocks that hold the first n events, and how many of each are wanted."""
+def blocks(n: int, size: int) -> Iterator[tuple[int, int]]:
+    """Numbers of the blocks of a size that hold the first n events, and how many of each are wanted."""
     if n < 0:
         raise ConfigError(f"n = {n}: a number of events cannot be negative")
-    for start in range(0, max(n, 1), BLOCK):
-        yield start // BLOCK, min(BLOCK, n - start)
+    for start in range(0, max(n, 1), size):
+        yield start // size, min(size, n - start)
 
 
 def load_run(folder: Path) -> Run:

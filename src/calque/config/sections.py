@@ -120,7 +120,7 @@ class ProduceConfig(Section):
     exact: bool = False
     compression: str = "lz4"
     layout: str | dict[str, Any] | None = None
-    block: int = Field(default=10_000, ge=1)
+    block: int | None = Field(default=None, ge=1)
     workers: int = Field(default=2, ge=1)
     precision: Literal["float32", "bf16"] = "float32"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from calque.run import BLOCK, Run
+from calque.run import Run
 from calque.threads import threads
 
 ROUNDS = 5
@@ -25,5 +25,5 @@ def rates(runs: Mapping[str, Run]) -> dict[str, float]:
             for name, run in runs.items():
                 begun = time.perf_counter()
                 run.block(0, turn)
-                best[name] = max(best[name], BLOCK / (time.perf_counter() - begun))
+                best[name] = max(best[name], run.rows / (time.perf_counter() - begun))
     return best

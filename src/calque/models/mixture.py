@@ -11,6 +11,8 @@ from calque.errors import ConfigError
 from calque.models.generator import Generator
 from calque.table import Layout
 
+MOST = 200_000_000  # numbers of covariances: 0.8 GB, and six times that for a fit
+
 
 class GaussianMixture(Generator):
     """Components with full covariances, of events and context together, given the context (EM: Dempster et al. 1977).
@@ -28,6 +30,10 @@ class GaussianMixture(Generator):
         super().__init__(layout, context)
         if components < 1:
             raise ConfigError(f"fit.model.components = {components} makes no mixture; it needs one or more")
+        if components * self.size**2 > MOST:
+            needed = 4e-9 * components * self.size**2
+            raise ConfigError(f"a Gaussian of {self.size} numbers needs {needed:.3g} GB for its covariance, and fitting "
+                              "it several times that; learn fewer or coarser columns, or a network (kind = 'two-step')")
         self.components, self.noise = components, 1 + self.size
         self.log_shares = nn.Parameter(torch.full((components,), -math.log(components)))
         self.log_levels = nn.Parameter(torch.zeros(components, context))

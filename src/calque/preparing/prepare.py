@@ -169,8 +169,9 @@ def prepare(
                           "learn")
     check_context(table, context)
     shares = training_weights(table, rows, weights)
+    images = {name: table[name] for name in learnt if table[name].ndim > 1}
     chosen = (default_steps(table.select(learnt), context, columns) if steps is None else
-              [one for text in steps for one in expanded(text)])
+              [one for text in steps for one in expanded(text, images)])
     seen = table.select([*learnt, *context])
     looked = looked_at(seen, rows, seed, any(is_whole(text) for text in chosen))
     preparation = Preparation.fit(seen, chosen, shares, numpy_stream(seed, "fit preparation"), looked, context)

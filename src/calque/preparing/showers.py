@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -12,13 +12,14 @@ from torch import Tensor
 from calque.errors import ConfigError
 from calque.preparing.elementwise import Elementwise
 from calque.preparing.step import SHORTHANDS, Shape, Step, register
+from calque.table import Array
 
 
-def expanded(text: str) -> list[str]:
+def expanded(text: str, images: Mapping[str, Array] | None = None) -> list[str]:
     """Steps that `showers LAYER… given=ENERGY` stands for; any other step stands for itself.
 
     Layers become their energies, as response and shares; how many voxels are hit; and normal scores of all. Name the
-    layer that is never empty last.
+    layer that is never empty last; `*` stands for all `images`, and puts the one that is most rarely empty there.
 
     >>> expanded("showers layer_1 layer_0 given=energy")[-1]
     'scores response layer_1_energy_share layer_1_hits layer_0_hits given=energy'
@@ -30,10 +31,24 @@ def expanded(text: str) -> list[str]:
     given = next((word for word in rest if word.startswith("given=")), "")
     if not layers or not given.removeprefix("given=") or len(rest) > 1:
         raise ConfigError(f"step {text!r} needs layers and their incident energy alone: showers LAYER… given=ENERGY")
+    layers = all_layers(images or {}) if layers == ["*"] else layers
     energies, hits = [f"{name}_energy" for name in layers], [f"{name}_hits" for name in layers]
     return [" ".join(["layers", *layers]), *(f"voxels {name} given={name}_energy" for name in layers),
             " ".join(["shares", *energies, given]),
             " ".join(["scores response", *(f"{name}_share" for name in energies[:-1]), *hits, given])]
+
+
+def all_layers(images: Mapping[str, Array]) -> list[str]:
+    """Names of images (N, …), the most rarely empty last.
+
+    >>> all_layers({"a": np.ones((2, 3)), "b": np.eye(2)[:, :1], "c": np.zeros((2, 4))})
+    ['b', 'c', 'a']
+    """
+    if not images:
+        raise ConfigError("step 'showers *' stands for all images, and there are none; name the layers")
+    hit = {name: (image.reshape(len(image), -1) > 0).any(1).mean() for name, image in images.items()}
+    last = max(hit, key=lambda name: hit[name])
+    return [*(name for name in images if name != last), last]
 
 
 @register("layers")

@@ -9,7 +9,6 @@ import numpy as np
 
 from calque.contexts import Given
 from calque.mixture import Mixture
-from calque.run import BLOCK
 from calque.seeds import numpy_stream
 from calque.table import Table
 
@@ -32,8 +31,8 @@ class Stream:
     """
 
     mixture: Mixture
-    seed: int = 0
-    block: int = BLOCK
+    seed: int
+    block: int
     given: Given | None = None
     together: int = 1
 

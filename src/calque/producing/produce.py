@@ -23,7 +23,6 @@ from calque.progress import progress
 from calque.reading import Sink
 from calque.reading.formats import Chosen
 from calque.reading.where import Where
-from calque.run import BLOCK
 from calque.table import Table
 from calque.threads import ahead
 
@@ -87,7 +86,7 @@ def produce(
     tree: str | None = None,
     compression: str = "lz4",
     layout: Chosen | None = None,
-    block: int = BLOCK,
+    block: int | None = None,
     workers: int = 2,
     precision: Literal["float32", "bf16"] = "float32",
     resume: bool = False,
@@ -111,7 +110,7 @@ def produce(
     mixture, path = mix(runs), Path(out).expanduser()
     given = fix_contexts(mixture, context, n, first_event)
     rows = int(n or (len(given.table) if given else 0))
-    stream = Stream(mixture, seed, block, given, mixture.together)
+    stream = Stream(mixture, seed, block or mixture.rows, given, mixture.together)
     region = Region.of(stream, where, first_event) if where is not None else None
     total, begun = count(rows, exact or by_rows, seed, first_event), plan_of(path).is_file()
     if resume and path.is_file() and not begun:
@@ -119,8 +118,9 @@ def produce(
     if region is not None and way == "latent":
         region = aim_latents(region, data)
     plan: dict[str, object] = {"n": rows, "seed": seed, "first": first_event, "exact": exact, "order": order,
-                               "block": block, "precision": precision, "context": described(given), "where": where,
-                               "way": way, "runs": identify(region.stream.mixture if region else mixture)}
+                               "block": stream.block, "precision": precision, "context": described(given),
+                               "where": where, "way": way,
+                               "runs": identify(region.stream.mixture if region else mixture)}
     if resume and begun:
         check_plan(path, plan)
     started = time.monotonic()
@@ -141,14 +141,14 @@ def produce(
     return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started, *after)
 
 
-def check(n: float | None, by_rows: bool, first_event: int, block: int, workers: int, **chosen: str) -> None:
+def check(n: float | None, by_rows: bool, first_event: int, block: int | None, workers: int, **chosen: str) -> None:
     """Raise ConfigError for numbers and choices that mean nothing."""
     if n is None and not by_rows:
         raise ConfigError("how many events? give n (-n)")
     if n is not None and not 1 <= n <= MOST:
         raise ConfigError(f"n = {n:g}: the number of events to produce is between 1 and {MOST:g}")
     for name, value, least in (("first_event", first_event, 0), ("block", block, 1), ("workers", workers, 1)):
-        if value < least:
+        if value is not None and value < least:
             raise ConfigError(f"{name} = {value}: at least {least} is needed")
     for name, word in chosen.items():
         if word not in CHOICES[name]:
