@@ -32,8 +32,8 @@ class GaussianMixture(Generator):
             raise ConfigError(f"fit.model.components = {components} makes no mixture; it needs one or more")
         if components * self.size**2 > MOST:
             needed = 4e-9 * components * self.size**2
-            raise ConfigError(f"a Gaussian of {self.size} numbers needs {needed:.3g} GB for its covariance, and fitting "
-                              "it several times that; learn fewer or coarser columns, or a network (kind = 'two-step')")
+            raise ConfigError(f"a Gaussian of {self.size} numbers needs {needed:.3g} GB for its covariance, a fit "
+                              "several times that; learn fewer columns, or take a network (kind = 'two-step')")
         self.components, self.noise = components, 1 + self.size
         self.log_shares = nn.Parameter(torch.full((components,), -math.log(components)))
         self.log_levels = nn.Parameter(torch.zeros(components, context))
