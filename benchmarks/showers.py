@@ -69,8 +69,7 @@ def showers(run: Run, batch: int, device: str) -> tuple[float, float]:
 
 def speed(folder: str, batches: list[int], cores: list[int], device: str) -> None:
     """Print the rates of one run."""
-    run = one(folder)
-    run.generator.to(device)
+    run = one(folder).to(device)
     print(f"{folder}: {run.config.fit.kind} on {device}; Geant4: "
           + ", ".join(f"{rate:g}/s at {name}" for name, rate in GEANT4.items()))
     print(f"{'cores':>5} {'batch':>7} {'showers/s':>11} {'ms/shower':>10} {'network':>8}"

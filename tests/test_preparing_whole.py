@@ -127,6 +127,18 @@ def test_scores_are_standard_normal_wherever_the_given_column_is() -> None:
         assert ((x[quarter].std(0) - 1).abs() < error).all()
 
 
+def test_a_dead_pixel_is_whitened_and_a_constant_column_refused() -> None:
+    image = np.random.default_rng(0).normal(size=(200, 2, 2))
+    image[:, 0, 1] = 4.2
+    table = Table.of({"a": image, "b": np.ones(200)})
+    with pytest.raises(DataError, match="step 'whiten': column 'b' is constant"):
+        prepare(table, steps=["whiten *"], judging=0)
+    made = prepare(table.select(["a"]), steps=["whiten a"], judging=0).preparation
+    drawn = made.inverse(torch.randn(50, 4, dtype=torch.float64), torch.empty(50, 0))["a"]
+    assert (drawn[:, 0, 1] - 4.2).abs().max() < 1e-5
+    assert 0.7 < drawn[:, 1, 0].std() < 1.3
+
+
 def test_whitened_numbers_are_uncorrelated_and_know_only_those_before_them() -> None:
     table = showers().select(["energy", "layer_1", "total", "signed"])
     data = prepare(table, steps=["whiten *"], context=["energy"])

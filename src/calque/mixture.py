@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from calque.contexts import Fixed, Given, shares_of
@@ -32,6 +33,15 @@ class Mixture:
     def units(self) -> dict[str, str]:
         """Units of what is drawn."""
         return self.runs[0].preparation.units
+
+    @property
+    def device(self) -> torch.device:
+        """Where events are drawn."""
+        return self.runs[0].device
+
+    def to(self, device: torch.device | str) -> Mixture:
+        """All runs on a device; see `Run.to`."""
+        return Mixture(tuple(run.to(device) for run in self.runs))
 
     @property
     def rows(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ BLOCK = 10_000
 CHUNK = 2_000  # rows drawn at once, at least
 CACHE = 160_000  # numbers that a layer may put out: more do not stay in the cache, fewer cost calls
 SEVERAL, SMALL, FEW = 5, 10_000, 50  # blocks drawn at once by a generator of so many weights, of so many numbers
+MANY = 200_000  # events drawn at once where each call goes to a device
 WIDE = 20_000_000  # numbers of a block, at most: noise and events
 Inputs = tuple[Tensor, Table | None]
 
@@ -91,6 +92,16 @@ class Run:
         name = self.config.read.weight
         return name if name in self.preparation.columns else None
 
+    @property
+    def device(self) -> torch.device:
+        """Where events are drawn."""
+        return next(self.generator.parameters()).device
+
+    def to(self, device: torch.device | str) -> Run:
+        """The same run, drawing elsewhere; a kind of device has its own random numbers, hence events of its own."""
+        return replace(self, generator=copy.deepcopy(self.generator).to(device),
+                       preparation=copy.deepcopy(self.preparation).to(device))
+
     def sample(self, n: int, context: Fixed | None = None, seed: int = 0) -> Table:
         """Draw n events in physical units: the first n of the endless stream that a seed defines.
 
@@ -133,16 +144,17 @@ class Run:
     def inputs(self, seed: int, index: int, rows: int, given: Table | None = None, lane: int = 0,
                keep: int | None = None) -> Inputs:
         """What `events` makes a block of: normals (keep, …) and contexts."""
-        device = next(self.generator.parameters()).device
         if given is None and self.contexts is not None:
             given = draw_contexts(self.contexts, rows, keep, seed, index, lane)
-        stream = torch_stream(seed, "events", index, lane, device=device)
+        stream = torch_stream(seed, "events", index, lane, device=self.device)
         width = self.generator.noise + self.preparation.inverse_noise
-        return torch.randn(rows, width, generator=stream, device=device)[:keep], given
+        return torch.randn(rows, width, generator=stream, device=self.device)[:keep], given
 
     @property
     def together(self) -> int:
         """Blocks that are worth drawing at once: a few of a small generator, whose calls cost as much as their work."""
+        if self.device.type != "cpu":
+            return max(1, MANY // self.rows)
         weights = sum(each.numel() for each in self.generator.parameters())
         return SEVERAL if weights <= SMALL and self.preparation.layout.size <= FEW else 1
 
@@ -150,8 +162,8 @@ class Run:
         """Turn normals (N, generator's and preparation's noise) and contexts into physical events."""
         encoded = self.context.encode(given) if given is not None else torch.zeros(len(noise), 0)
         with torch.inference_mode():
-            packed = self.draw(noise[:, : self.generator.noise], encoded.to(noise.device)).cpu()
-            columns = self.preparation.decode(packed, noise[:, self.generator.noise :].cpu(), given)
+            packed = self.draw(noise[:, : self.generator.noise], encoded.to(noise.device))
+            columns = self.preparation.decode(packed, noise[:, self.generator.noise :], given)
         if given is not None:
             columns |= {c.name: given[c.name].astype(c.dtype) for c in self.context.conditions}
         return Table(columns, self.preparation.units, self.weight, "generated events")
@@ -166,11 +178,11 @@ class Run:
     def log_prob(self, table: Table) -> NDArray[np.float64]:
         """Log density (N,) in physical units, the preparation's Jacobian included."""
         self.preparation.require_density()
-        master = copy.deepcopy(self.preparation).double()
+        master = copy.deepcopy(self.preparation).double().cpu()
         packed, jacobian = master.encode(table, numpy_stream(self.config.seed, "dequantise"))
         context = self.context.encode(table)
         with torch.inference_mode():
-            parts = [self.generator.log_prob(x, c)
+            parts = [self.generator.log_prob(x.to(self.device), c.to(self.device)).cpu()
                      for x, c in zip(torch.split(packed, BLOCK), torch.split(context, BLOCK), strict=True)]
         return (torch.cat(parts).double() + jacobian).numpy()
 

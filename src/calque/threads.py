@@ -1,4 +1,4 @@
-"""How many threads torch uses for a while, and work that is done ahead by others."""
+"""Where torch works, on how many threads for a while, and work that is done ahead by others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from calque.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,6 +48,20 @@ def ahead(pool: Executor, work: Callable[[Item], Result], items: Iterator[Item],
     finally:
         for future in waiting:
             future.cancel()
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name; `auto` takes a GPU where there is one. Raises ConfigError for one that is not here."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"no device {name!r} here ({str(error).splitlines()[0]}); use cpu or auto") from error
+    return device
 
 
 @cache

@@ -29,6 +29,7 @@ def produce(
     layout: Layout = None,
     workers: Annotated[int, typer.Option(help="threads that draw")] = 2,
     precision: Annotated[str, typer.Option(help="float32 or bf16")] = "float32",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto")] = None,
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
@@ -40,7 +41,7 @@ def produce(
         list(runs), n, out=out, context=chosen(context, contexts), where=where, way=way, data=data,  # type: ignore[arg-type]
         seed=seed, first_event=first_event, exact=exact, order=order, tree=tree,  # type: ignore[arg-type]
         compression=compression, layout=layout, workers=workers, precision=precision,  # type: ignore[arg-type]
-        resume=resume, quiet=quiet,
+        device=device, resume=resume, quiet=quiet,
     ))
 
 

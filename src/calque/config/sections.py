@@ -123,6 +123,7 @@ class ProduceConfig(Section):
     block: int | None = Field(default=None, ge=1)
     workers: int = Field(default=2, ge=1)
     precision: Literal["float32", "bf16"] = "float32"
+    device: str | None = None
 
 
 class TuneConfig(Section):

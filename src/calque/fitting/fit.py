@@ -44,7 +44,7 @@ from calque.preparing import TRAIN, Data
 from calque.progress import progress
 from calque.run import Run, build_generator, new_run
 from calque.seeds import derive
-from calque.threads import threads
+from calque.threads import choose_device, threads
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial, "variational": Variational, "informative": Informative, "quantising": Quantising,
@@ -139,18 +139,6 @@ def check_signs(objective: Objective, weights: Tensor, kind: str) -> None:
         why = f" ({objective.unsound})" if objective.unsound else ""
         raise DataError(f"{negative} of {len(weights)} training weights are negative, which kind {kind!r} cannot "
                         f"subtract{why}; these can: {able}; fit.weights = \"column\" learns the weights")
-
-
-def choose_device(name: str) -> torch.device:
-    """A device by name; `auto` takes a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"no device {name!r} here ({str(error).splitlines()[0]}); use cpu or auto") from error
-    return device
 
 
 def claim(run: Run, folder: Path | None, resume: bool) -> None:

@@ -235,5 +235,5 @@ def normals(stream: np.random.Generator, rows: int, width: int) -> Tensor:
 
 def restore(column: Tensor, dtype: np.dtype[Any]) -> Array:
     """A tensor in the dtype its column came in."""
-    array = column.numpy()
+    array = column.cpu().numpy()
     return np.rint(array).astype(dtype) if dtype.kind in "biu" else array.astype(dtype, copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from calque.preparing.step import Shape, Step, register, weighted_mean
 
 SHRUNK = 1e-4  # share of each variance that is taken to be independent: keeps the map regular
+DEAD = 1e-12  # of the largest variance: what a pixel without any gets
 
 
 @register("whiten")
@@ -19,7 +21,7 @@ class Whiten(Step):
 
     The map is triangular in the order of the columns (Cholesky's), so that a column depends on itself and on those
     before: name first what is to be drawn first. What is jointly normal becomes independent standard normals. Rows
-    should outnumber the numbers of an event.
+    should outnumber the numbers of an event. A pixel that never changes stays as it is, to a millionth.
     """
 
     whole: ClassVar[bool] = True
@@ -28,6 +30,7 @@ class Whiten(Step):
 
     def see(self, taken: Sequence[Shape]) -> tuple[Shape, ...]:
         """Shapes stay."""
+        self.sizes = [math.prod(shape) for shape in taken]
         return tuple(taken)
 
     def fit(self, x: Tensor, weights: Tensor) -> None:
@@ -36,9 +39,11 @@ class Whiten(Step):
         centred = x - mean
         covariance = (weights[:, None] * centred).T @ centred / weights.sum()
         variance = covariance.diagonal()
-        self.refuse((variance == 0).expand(1, -1)[:, : len(self.columns)], "is constant", "leave it out")
+        flat = torch.stack([part.amax() == 0 for part in torch.split(variance, self.sizes)])
+        self.refuse(flat[None], "is constant", "leave it out")
+        alive = torch.diag(variance.clamp(min=DEAD * variance.amax()))
         self.number("mean", mean)
-        self.number("lower", torch.linalg.cholesky(covariance * (1 - SHRUNK) + SHRUNK * torch.diag(variance)))
+        self.number("lower", torch.linalg.cholesky((covariance - torch.diag(variance)) * (1 - SHRUNK) + alive))
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Solve for independent numbers."""

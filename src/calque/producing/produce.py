@@ -14,6 +14,7 @@ import torch
 
 from calque.atomic import write_bytes
 from calque.errors import ConfigError, unknown
+from calque.mixture import Mixture
 from calque.producing.latent import aim_latents
 from calque.producing.plan import Piece, Stream, count, skip
 from calque.producing.regions import Region
@@ -24,7 +25,7 @@ from calque.reading import Sink
 from calque.reading.formats import Chosen
 from calque.reading.where import Where
 from calque.table import Table
-from calque.threads import ahead
+from calque.threads import ahead, choose_device
 
 T = TypeVar("T")
 CHOICES = {"order": ("shuffled", "sorted"), "precision": ("float32", "bf16"), "way": ("rejection", "latent")}
@@ -89,6 +90,7 @@ def produce(
     block: int | None = None,
     workers: int = 2,
     precision: Literal["float32", "bf16"] = "float32",
+    device: str | None = None,
     resume: bool = False,
     quiet: bool = False,
 ) -> Production:
@@ -102,12 +104,13 @@ def produce(
     for each row, in its order; n left out is one for each. `where`, such as "pz > 100 and abs(px) < 2", keeps only
     events for which it holds, and draws until there are n of them; `way = "latent"` draws near what the training sample
     (`data` where it moved to) has there in latent space, and accepts by importance.
+    `device` draws there ("cuda", "auto"), with random numbers of its own: the same events on every one of its kind.
     Raises ConfigError, FileError, DataError, StoppedError.
     """
     by_rows = not (context is None or isinstance(context, Mapping))
     check(n, by_rows, first_event, block, workers, order=order, precision=precision, way=way)
     check_region(where, by_rows, order, way, data)
-    mixture, path = mix(runs), Path(out).expanduser()
+    mixture, path = place(mix(runs), device, way), Path(out).expanduser()
     given = fix_contexts(mixture, context, n, first_event)
     rows = int(n or (len(given.table) if given else 0))
     stream = Stream(mixture, seed, block or mixture.rows, given, mixture.together)
@@ -119,7 +122,7 @@ def produce(
         region = aim_latents(region, data)
     plan: dict[str, object] = {"n": rows, "seed": seed, "first": first_event, "exact": exact, "order": order,
                                "block": stream.block, "precision": precision, "context": described(given),
-                               "where": where, "way": way,
+                               "where": where, "way": way, "device": mixture.device.type,
                                "runs": identify(region.stream.mixture if region else mixture)}
     if resume and begun:
         check_plan(path, plan)
@@ -129,9 +132,11 @@ def produce(
         write_bytes(plan_of(path), json.dumps(plan))
         kept = salvage(sink, mixture) if layout is None else 0  # a layout keeps other columns than are drawn
         tables: Iterator[Table] = (
-            drawn(stream.draw, skip(stream.pieces(total, first_event, order == "sorted"), kept), workers, precision)
+            drawn(stream.draw, skip(stream.pieces(total, first_event, order == "sorted"), kept), workers, precision,
+                  mixture.device.type)
             if region is None else
-            region.choose(drawn(region.draw, region.pieces(total), workers, precision), total, kept))
+            region.choose(drawn(region.draw, region.pieces(total), workers, precision, mixture.device.type), total,
+                          kept))
         with progress(f"produce {path.name}", total, quiet) as bar:
             for table in tables:
                 sink.write(table)
@@ -139,6 +144,14 @@ def produce(
     plan_of(path).unlink(missing_ok=True)
     after = (region.next_event, region.tried, region.clipped) if region else (first_event + sink.rows,)
     return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started, *after)
+
+
+def place(mixture: Mixture, device: str | None, way: str) -> Mixture:
+    """The runs where they are, or on a device; raises ConfigError for one that is not here."""
+    mixture = mixture if device is None else mixture.to(choose_device(device))
+    if way == "latent" and mixture.device.type != "cpu":
+        raise ConfigError(f"way = latent draws on a cpu; with device = {mixture.device.type} take --way rejection")
+    return mixture
 
 
 def check(n: float | None, by_rows: bool, first_event: int, block: int | None, workers: int, **chosen: str) -> None:
@@ -170,11 +183,12 @@ def check_region(where: str | None, by_rows: bool, order: str, way: str, data: s
         raise ConfigError("order = sorted needs the runs' shares, which are not known in a region; leave one out")
 
 
-def drawn(draw: Callable[[Piece], T], cuts: Iterator[Piece], workers: int, precision: str) -> Generator[T, None, None]:
+def drawn(draw: Callable[[Piece], T], cuts: Iterator[Piece], workers: int, precision: str,
+          device: str = "cpu") -> Generator[T, None, None]:
     """What `draw` makes of pieces, in their order, made ahead by worker threads while the caller writes."""
     def work(piece: Piece) -> T:
         torch.set_num_threads(1)  # small products run faster side by side than split
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             return draw(piece)
 
     with ThreadPoolExecutor(workers) as pool:
