@@ -29,6 +29,7 @@ from calque.preparing import prepare
 from calque.producing import Production, produce
 from calque.producing.plan import Piece, Stream, count, cut, skip
 from calque.reading import Sink, read, write
+from calque.reading.root import Root
 from calque.run import Run
 from calque.table import Table
 
@@ -470,6 +471,15 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes_of_data(flow_run: Run, t
     assert 0 < made.drawn < 5000, "what was there was kept"
     assert same(read(out), make(flow_run, 5000, tmp_path / "whole.root"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.root", "whole.root"]
+
+
+def test_a_header_that_was_torn_is_read_as_far_as_all_its_columns_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it was rewritten: some branches know of a basket more."""
+    pieces = [{"a": np.arange(4), "b": np.arange(4)}, {"a": np.arange(5), "b": np.arange(3)}, {"a": np.arange(9)}]
+    monkeypatch.setattr(Root, "describe", lambda *_: [])
+    monkeypatch.setattr(Root, "iterate", lambda *_: iter(pieces))
+    left = list(Root().salvage(Path("a.root"), "events", 10))
+    assert [{name: len(array) for name, array in piece.items()} for piece in left] == [{"a": 4, "b": 4}, {"a": 3, "b": 3}]
 
 
 @pytest.mark.parametrize(("settings", "message"), [

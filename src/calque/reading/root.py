@@ -47,9 +47,13 @@ class Root(Format):
         return TreeWriter(path, tree, units, compression)
 
     def salvage(self, path: Path, tree: str, rows: int) -> Iterator[dict[str, Array]]:
-        """Every buffer that was written whole: the tree's header is rewritten after its baskets."""
-        columns = [field.name for field in self.describe(path, tree)]
-        yield from self.iterate(path, tree, columns, rows)
+        """Every buffer that was written whole: the tree's header is rewritten after its baskets, branch by branch."""
+        names = [field.name for field in self.describe(path, tree)]
+        for columns in self.iterate(path, tree, names, rows):
+            lengths = {len(array) for array in columns.values()}
+            yield {name: array[: min(lengths)] for name, array in columns.items()}
+            if len(lengths) > 1:
+                return
 
 
 class TreeWriter:
