@@ -479,7 +479,7 @@ def test_a_header_that_was_torn_is_read_as_far_as_all_its_columns_go(monkeypatch
     monkeypatch.setattr(Root, "describe", lambda *_: [])
     monkeypatch.setattr(Root, "iterate", lambda *_: iter(pieces))
     left = list(Root().salvage(Path("a.root"), "events", 10))
-    assert [{name: len(array) for name, array in piece.items()} for piece in left] == [{"a": 4, "b": 4}, {"a": 3, "b": 3}]
+    assert [{name: len(array) for name, array in one.items()} for one in left] == [{"a": 4, "b": 4}, {"a": 3, "b": 3}]
 
 
 @pytest.mark.parametrize(("settings", "message"), [
