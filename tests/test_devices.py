@@ -68,8 +68,9 @@ def test_a_run_on_a_device_is_the_same_run(flow_run: Run, tmp_path: Path) -> Non
 
 
 def test_a_device_that_is_not_here_is_one_clear_line(flow_run: Run, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no device 'gpu' here .*; use cpu or auto"):
-        produce(flow_run, 10, out=tmp_path / "a.npz", device="gpu", quiet=True)
+    for name in ("gpu", "meta"):
+        with pytest.raises(ConfigError, match=f"no device {name!r} here .*; use cpu or auto"):
+            produce(flow_run, 10, out=tmp_path / "a.npz", device=name, quiet=True)
     with pytest.raises(ConfigError, match="way = latent draws on a cpu; with device = meta take --way rejection"):
         produce(replace(flow_run, generator=flow_run.to("meta").generator), 10, out=tmp_path / "a.npz", where="pz > 1",
                 way="latent", quiet=True)
