@@ -130,7 +130,7 @@ def test_contexts_come_from_a_file_of_showers(tmp_path: Path) -> None:
     table, path = made(layout, rows=300), tmp_path / "real.hdf5"
     write(table, path, layout=layout)
     data = prepare(table, steps=["voxels layer_0 given=energy", "voxels layer_12 given=energy", "standardise *"],
-                   context=["energy"], seed=1)
+                   context=["energy"], judging=0, validation=0, seed=1)
     config = build({"read": {"files": str(path), "layout": layout}, "fit": {"kind": "mixture"}}, "a test")
     run = fit(data, config=config, quiet=True)
     given = tmp_path / "given.npz"

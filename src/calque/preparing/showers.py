@@ -41,6 +41,7 @@ def expanded(text: str, images: Mapping[str, Array] | None = None) -> list[str]:
 def all_layers(images: Mapping[str, Array]) -> list[str]:
     """Names of images (N, …), the most rarely empty last.
 
+    >>> import numpy as np
     >>> all_layers({"a": np.ones((2, 3)), "b": np.eye(2)[:, :1], "c": np.zeros((2, 4))})
     ['b', 'c', 'a']
     """
