@@ -95,8 +95,7 @@ def test_a_mixture_is_one_stream_too(untrained: Run) -> None:
 def test_wide_events_come_in_shorter_blocks(untrained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that memory is bounded whatever the events are; a stream is cut the same way every time."""
     assert untrained.rows == BLOCK
-    monkeypatch.setattr("calque.run.WIDE", 50 * (untrained.generator.noise + untrained.preparation.inverse_noise
-                                                 + untrained.preparation.layout.size) + 1)
+    monkeypatch.setattr("calque.run.WIDE", 50 * untrained.width + 1)
     assert untrained.rows == 50
     long = untrained.sample(120, seed=3)
     assert same(untrained.block(3, 1), long.rows(slice(50, 100)))

@@ -127,8 +127,12 @@ class Run:
     @property
     def rows(self) -> int:
         """Events of a block: fewer of wide ones, of which many would fill the memory."""
-        width = self.generator.noise + self.preparation.inverse_noise + self.preparation.layout.size
-        return max(1, min(BLOCK, WIDE // width))
+        return max(1, min(BLOCK, WIDE // self.width))
+
+    @property
+    def width(self) -> int:
+        """Numbers that an event takes while it is drawn: its noise and itself."""
+        return self.generator.noise + self.preparation.inverse_noise + self.preparation.layout.size
 
     def block(self, seed: int, index: int, rows: int | None = None, given: Table | None = None, lane: int = 0,
               keep: int | None = None, count: int = 1) -> Table:
@@ -154,7 +158,7 @@ class Run:
     def together(self) -> int:
         """Blocks that are worth drawing at once: a few of a small generator, whose calls cost as much as their work."""
         if self.device.type != "cpu":
-            return max(1, MANY // self.rows)
+            return max(1, min(MANY, WIDE // self.width) // self.rows)
         weights = sum(each.numel() for each in self.generator.parameters())
         return SEVERAL if weights <= SMALL and self.preparation.layout.size <= FEW else 1
 
