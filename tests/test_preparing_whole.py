@@ -127,6 +127,20 @@ def test_scores_are_standard_normal_wherever_the_given_column_is() -> None:
         assert ((x[quarter].std(0) - 1).abs() < error).all()
 
 
+def test_the_trend_of_two_values_does_not_run_away() -> None:
+    """A voxel that two showers of nearly one energy hit, with shares far apart, at all other energies."""
+    energy, image = np.linspace(1, 100, 400), np.random.default_rng(0).uniform(1, 2, (400, 1, 3))
+    image[:, 0, 2] = 0
+    image[[200, 201], 0, 2] = 1e-9, 1.0
+    data = prepare(Table.of({"energy": energy, "image": image}), steps=["scores image given=energy"],
+                   context=["energy"], judging=0, validation=0)
+    step = data.preparation.typed_steps()[0]
+    assert np.log(1e-9) - 1e-6 < step.grid[:, 2].min() < step.grid[:, 2].max() < 1e-4
+    drawn = data.preparation.inverse(torch.full((400, 3), 6.0, dtype=torch.float64), torch.empty(400, 0),
+                                     {"energy": torch.from_numpy(energy)})["image"]
+    assert torch.isfinite(drawn).all()
+
+
 def test_a_dead_pixel_is_whitened_and_a_constant_column_refused() -> None:
     image = np.random.default_rng(0).normal(size=(200, 2, 2))
     image[:, 0, 1] = 4.2

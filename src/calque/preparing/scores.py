@@ -83,6 +83,7 @@ class Scores(Step):
         for node in self.axis:
             near = window(given, node, self.nodes)
             levelled = without_trend(values[near], given[near] - node, weights[near])
+            levelled = levelled.clamp(values.amin(), values.amax())  # a few values' trend would end anywhere
             found.append(rising(weighted_quantiles(levelled, weights[near], self.levels(values))))
         return torch.stack(found)
 
