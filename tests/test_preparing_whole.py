@@ -127,11 +127,11 @@ def test_scores_are_standard_normal_wherever_the_given_column_is() -> None:
         assert ((x[quarter].std(0) - 1).abs() < error).all()
 
 
-def test_the_trend_of_two_values_does_not_run_away() -> None:
-    """A voxel that two showers of nearly one energy hit, with shares far apart, at all other energies."""
+def test_the_trend_of_few_values_does_not_run_away() -> None:
+    """A voxel that four showers of nearly one energy hit, with shares far apart, at all other energies."""
     energy, image = np.linspace(1, 100, 400), np.random.default_rng(0).uniform(1, 2, (400, 1, 3))
     image[:, 0, 2] = 0
-    image[[200, 201], 0, 2] = 1e-9, 1.0
+    image[200:204, 0, 2] = 1e-9, 1.0, 1e-9, 1.0
     data = prepare(Table.of({"energy": energy, "image": image}), steps=["scores image given=energy"],
                    context=["energy"], judging=0, validation=0)
     step = data.preparation.typed_steps()[0]
