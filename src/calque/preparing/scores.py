@@ -18,6 +18,7 @@ FEW = 100  # rows on each side of a node, at least
 RARE = 1e-5  # least probability of a number's being zero, or not, where both occur
 LOWEST = -9.0  # score of a zero
 FAR = 40.0  # score beyond all others
+SLACK = 8  # share of a number's range by which the trend of a few values may leave it
 
 
 @register("scores")
@@ -79,11 +80,11 @@ class Scores(Step):
         """Quantiles (K, knots) of one number at the nodes; none where it has fewer than two values."""
         if len(values) < 2 or not weights.sum() > 0:
             return None
-        found = []
+        found, slack = [], (values.amax() - values.amin()) / SLACK
         for node in self.axis:
             near = window(given, node, self.nodes)
             levelled = without_trend(values[near], given[near] - node, weights[near])
-            levelled = levelled.clamp(values.amin(), values.amax())  # a few values' trend would end anywhere
+            levelled = levelled.clamp(values.amin() - slack, values.amax() + slack)
             found.append(rising(weighted_quantiles(levelled, weights[near], self.levels(values))))
         return torch.stack(found)
 
