@@ -16,7 +16,6 @@ import uproot
 
 import calque.reading.sink as sinks
 from calque.errors import ConfigError, DataError, FileError
-from calque.extras import MissingExtraError
 from calque.reading import Sink, iterate, look, read, write
 from calque.table import Table
 
@@ -313,13 +312,6 @@ def test_what_was_handed_over_may_change(tmp_path):
         values[:] = 1
         sink.write({"x": values})
     assert read(tmp_path / "x.root")["x"].sum() == 5
-
-
-def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):
-    write(numbers(3), tmp_path / "x.parquet")
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(MissingExtraError, match=r"Parquet needs pyarrow.*: pip install 'calque\[parquet\]'"):
-        read(tmp_path / "x.parquet")
 
 
 @pytest.mark.root

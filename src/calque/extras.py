@@ -8,7 +8,6 @@ from types import ModuleType
 from calque.errors import CalqueError
 
 INSTALL = {
-    "pyarrow": "parquet",
     "pandas": "dev",
     "pythia8mc": "simulate",
     "tensorboard": "tensorboard",

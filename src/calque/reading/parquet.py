@@ -1,4 +1,4 @@
-"""Parquet, through the optional pyarrow: images as lists of fixed size."""
+"""Parquet, through pyarrow: images as lists of fixed size."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 
 from calque.errors import DataError
-from calque.extras import need
 from calque.reading.formats import Compression, Field, Format, Writer
 from calque.table import Array
 
-PURPOSE = "reading and writing Parquet"
 CODECS = {"none": "none", "lz4": "lz4", "zstd": "zstd", "zlib": "gzip"}
 
 
@@ -29,12 +29,12 @@ class Parquet(Format):
 
     def describe(self, path: Path, tree: str) -> list[Field]:
         """Fields of the schema."""
-        with need("pyarrow.parquet", PURPOSE).ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path) as file:
             return [_field(one, file.metadata.num_rows) for one in file.schema_arrow]
 
     def iterate(self, path: Path, tree: str, columns: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
         """Columns in pieces of record batches."""
-        with need("pyarrow.parquet", PURPOSE).ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path) as file:
             shapes = {one.name: _field(one, 0).shape for one in file.schema_arrow}
             for batch in file.iter_batches(rows, columns=list(columns)):
                 yield {name: _values(batch.column(name), shapes[name], f"{name!r} in {path}") for name in columns}
@@ -48,7 +48,6 @@ class GroupsWriter:
     """One row group per buffer."""
 
     def __init__(self, path: Path, units: Mapping[str, str], compression: Compression) -> None:
-        self.arrow, self.parquet = need("pyarrow", PURPOSE), need("pyarrow.parquet", PURPOSE)
         self.path, self.units, self.compression = path, dict(units), compression
         self.writer: Any = None
 
@@ -59,9 +58,9 @@ class GroupsWriter:
             fields = [self._field(*one) for one in zip(columns.items(), arrays, strict=True)]
             codec, level = CODECS[self.compression.codec], self.compression.level
             levelled = {"compression_level": level} if level and codec in {"zstd", "gzip"} else {}
-            self.schema = self.arrow.schema(fields)
-            self.writer = self.parquet.ParquetWriter(self.path, self.schema, compression=codec, **levelled)
-        self.writer.write_table(self.arrow.Table.from_arrays(arrays, schema=self.schema))
+            self.schema = pyarrow.schema(fields)
+            self.writer = pyarrow.parquet.ParquetWriter(self.path, self.schema, compression=codec, **levelled)
+        self.writer.write_table(pyarrow.Table.from_arrays(arrays, schema=self.schema))
 
     def close(self) -> None:
         """Write the footer, without which the file cannot be read."""
@@ -69,15 +68,15 @@ class GroupsWriter:
             self.writer.close()
 
     def _array(self, array: Array) -> Any:
-        flat = self.arrow.array(np.ascontiguousarray(array).reshape(-1))
+        flat = pyarrow.array(np.ascontiguousarray(array).reshape(-1))
         event = array.shape[1:]
-        return self.arrow.FixedSizeListArray.from_arrays(flat, math.prod(event)) if event else flat
+        return pyarrow.FixedSizeListArray.from_arrays(flat, math.prod(event)) if event else flat
 
     def _field(self, column: tuple[str, Array], array: Any) -> Any:
         name, values = column
         shape = ",".join(map(str, values.shape[1:]))
         notes = {key: text for key, text in (("unit", self.units.get(name)), ("shape", shape)) if text}
-        return self.arrow.field(name, array.type, metadata=notes)
+        return pyarrow.field(name, array.type, metadata=notes)
 
 
 def _field(one: Any, rows: int) -> Field:
