@@ -162,14 +162,13 @@ def test_sharpness_goes_from_the_mean_to_the_largest() -> None:
 
 
 def test_the_spread_within_few_events_is_its_formula() -> None:
-    """Mean over features of the standard deviation of four rows; pairs where four do not divide the rows."""
+    """Mean over features of the standard deviation of four rows; of all rows where there are too few for two groups."""
     x = torch.randn(8, 3, 5, generator=torch.Generator().manual_seed(0))
     found = spread_within(x)
     for group in (slice(0, 4), slice(4, 8)):
         expected = x[group].std(0, correction=0).mean()
         torch.testing.assert_close(found[group, 0], expected.expand(4))
-    pairs = spread_within(x[:6])
-    torch.testing.assert_close(pairs[2:4, 0], ((x[2] - x[3]).abs() / 2).mean().expand(2), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(spread_within(x[:6])[:, 0], x[:6].std(0, correction=0).mean().expand(6))
     assert float(spread_within(x[:1].expand(4, 3, 5)).max()) < 2e-4, "of equal events"
 
 

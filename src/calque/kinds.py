@@ -139,7 +139,7 @@ IMAGES: dict[str, Kind] = {
 LOOK = {"layers": 3, "base": 8, "norm": "none", "dropout": 0.0, "input_blur": 0.0, "lazy": 4}
 SEEN = {**LOOK, "constraint": "r1", "label_blur": 0.0}
 PAIRED = {**LOOK, "game": "relativistic", "constraint": "r1r2"}  # closer here than the papers' games
-GROWS = {"critic": "growing", "hold": 300, "fade": 300}
+GROWS = {"critic": "growing"}
 SWIFT = {**FAST, "rate": 2e-3}
 IMAGE_GANS: dict[str, Kind] = {
     "dcgan": Kind("convolutional generator and critic of images", "arXiv:1511.06434", "upsampling", "adversarial",

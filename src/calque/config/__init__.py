@@ -8,6 +8,7 @@ from calque.config.sections import (
     FitConfig,
     LeaderboardConfig,
     OptimiserConfig,
+    PlayerConfig,
     ReadConfig,
     SimulateConfig,
     TuneConfig,
@@ -15,6 +16,6 @@ from calque.config.sections import (
 from calque.config.simulators import named_simulator
 from calque.config.toml import to_toml
 
-__all__ = ["OF_STEPS", "CategoryConfig", "Config", "FitConfig", "LeaderboardConfig", "OptimiserConfig", "ReadConfig",
-           "SimulateConfig", "TuneConfig", "build", "check_used", "checked", "load_config", "merge", "named_simulator",
-           "section_settings", "to_toml"]
+__all__ = ["OF_STEPS", "CategoryConfig", "Config", "FitConfig", "LeaderboardConfig", "OptimiserConfig", "PlayerConfig",
+           "ReadConfig", "SimulateConfig", "TuneConfig", "build", "check_used", "checked", "load_config", "merge",
+           "named_simulator", "section_settings", "to_toml"]

@@ -55,15 +55,45 @@ class PrepareConfig(Section):
     validation: float = 0.1
 
 
-class OptimiserConfig(Section):
-    """Optimiser of every player."""
+OptimiserName = Literal["adam", "adam-amsgrad", "rmsprop", "sgd"]
+Schedule = Literal["constant", "cosine", "linear", "exponential", "step"]
 
-    name: Literal["adam", "adam-amsgrad", "rmsprop"] = "adam"
+
+class PlayerConfig(Section):
+    """What one player's optimiser does in its own way; the rest is as in [fit.optimiser]."""
+
+    name: OptimiserName | None = None
+    rate: float | None = Field(default=None, gt=0)
+    beta1: float | None = Field(default=None, ge=0, lt=1)
+    beta2: float | None = Field(default=None, ge=0, lt=1)
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    decay: float | None = Field(default=None, ge=0)
+    schedule: Schedule | None = None
+    last: float | None = Field(default=None, ge=0, le=1)
+    drops: int | None = Field(default=None, ge=1)
+
+
+class OptimiserConfig(Section):
+    """Optimiser of every player; a table with a player's name overrides it for that player.
+
+    `beta1` and `beta2` are Adam's, `momentum` that of RMSprop and SGD. A schedule goes from
+    `rate` to the share `last` of it at the end: 0 for cosine and linear, 0.01 for exponential and
+    for step, which falls in so many equal `drops` (3).
+    """
+
+    name: OptimiserName = "adam"
     rate: float = Field(default=1e-3, gt=0)
-    beta1: float = 0.9
-    beta2: float = 0.999
-    decay: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    decay: float = Field(default=0.0, ge=0)
+    schedule: Schedule = "constant"
+    last: float | None = Field(default=None, ge=0, le=1)
+    drops: int | None = Field(default=None, ge=1)
+    critic: PlayerConfig | None = None
+    generator: PlayerConfig | None = None
+    constrainer: PlayerConfig | None = None
+    prior: PlayerConfig | None = None
 
 
 class FitConfig(Section):

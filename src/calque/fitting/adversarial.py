@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from calque.errors import DataError
+from calque.errors import ConfigError, DataError
 from calque.fitting.collapse import check_critic, clipped, narrowest, sizes
 from calque.fitting.constrainer import Constrainer
 from calque.fitting.constraints import CONSTRAINTS, Constraint
 from calque.fitting.games import GAMES, Game
 from calque.fitting.growth import Growth
 from calque.fitting.objective import Batch, Objective
-from calque.fitting.settings import against_signs, check_constraint, check_labels, check_tricks, refuse_ignored
+from calque.fitting.settings import (
+    against_signs,
+    check_constraint,
+    check_labels,
+    check_tricks,
+    check_turns,
+    refuse_ignored,
+)
 from calque.fitting.unrolling import Judge, unrolled
-from calque.models import CRITICS, DenseGenerator, Generator
+from calque.models import CRITICS, DenseGenerator, Generator, acting_scales
 from calque.models.codes import Codes
 from calque.models.network import Norm, Shape, choose
 
@@ -46,7 +52,11 @@ class Adversarial(Objective):
     loss (arXiv:1606.03498). Where it has codes, both players raise `information` (1) times the lower bound of what
     the critic's last hidden layer tells of them (arXiv:1606.03657, eq. 5). To `constrain` is to add so many times the
     difference between real and generated events in how well a third network reads their context (arXiv:1807.01954).
-    Networks that grow `hold` each resolution and `fade` the next one in (arXiv:1710.10196).
+    Networks that grow `hold` each resolution and `fade` the next one in (arXiv:1710.10196); where neither is set, they
+    grow in the first half of the training.
+
+    In a step the critic moves `critic_turns` times and the generator `generator_turns` times. In the first
+    `critic_first` steps the generator rests, so that the game begins with a critic that has something to say.
 
     The sign of a row's weight goes with its real and its generated events; penalties take rows as they are drawn.
     That is sound where each term is linear in its row's weight and a constraint bounds the critic: not with batch
@@ -56,7 +66,8 @@ class Adversarial(Objective):
     """
 
     def __init__(self, generator: Generator, *, game: str = "non-saturating", constraint: str = "none",
-                 strength: float | None = None, lazy: int = 1, critic_turns: int = 1, label_blur: float | None = None,
+                 strength: float | None = None, lazy: int = 1, critic_turns: int = 1, generator_turns: int = 1,
+                 critic_first: int = 0, label_blur: float | None = None,
                  blur_labels: Literal["both", "real"] | None = None, input_blur: float = 0.001, unroll: int = 0,
                  unroll_rate: float | None = None, feature_matching: bool = False, information: float | None = None,
                  constrain: float = 0.0, hold: int | None = None, fade: int | None = None, critic: str = "dense",
@@ -68,7 +79,8 @@ class Adversarial(Objective):
         self.codes = generator.codes if isinstance(generator, DenseGenerator) else Codes()
         check_labels(game, self.game, label_blur, blur_labels)
         check_constraint(constraint, self.constraint, strength, norm, lazy)
-        check_tricks(critic_turns, unroll, unroll_rate, information, self.codes.size > 0)
+        check_turns(critic_turns, generator_turns, critic_first)
+        check_tricks(unroll, unroll_rate, information, self.codes.size > 0)
         refuse_ignored("constrain", constrain, generator.context > 0, "events without a context have none to follow")
         self.strength = strength if strength is not None else self.constraint.strength or 0.0
         self.lazy = lazy
@@ -76,11 +88,14 @@ class Adversarial(Objective):
         self.blur_fake = blur_labels != "real"
         self.unroll, self.unroll_rate = unroll, 0.1 if unroll_rate is None else unroll_rate
         self.feature_matching, self.information = feature_matching, 1.0 if information is None else information
-        self.turns = ("critic",) * critic_turns + ("constrainer",) * (constrain > 0) + ("generator",)
+        rivals = ("critic",) * critic_turns + ("constrainer",) * (constrain > 0)
+        self.rivals, self.critic_first = rivals, critic_first
+        self.turns = rivals + ("generator",) * generator_turns
         self.critic = choose("critic", critic, CRITICS)(
             generator.layout, generator.context, layers=layers, nodes=nodes, base=base, shape=shape, norm=norm,
             dropout=dropout, momentum=momentum, activation=activation, bias=not self.game.relative,
             outputs=self.game.outputs)
+        self.scales = acting_scales(self.critic)
         self.constrain = constrain
         self.constrainer = Constrainer(generator.layout, generator.context) if constrain else None
         self.growth = Growth(generator, [self.critic], hold, fade)
@@ -96,6 +111,21 @@ class Adversarial(Objective):
         third = {} if self.constrainer is None else {"constrainer": list(self.constrainer.parameters())}
         return {"critic": [*self.critic.parameters(), *reader], **third,
                 "generator": list(self.generator.parameters())}
+
+    def turns_at(self, step: int) -> tuple[str, ...]:
+        """All but the generator in the first steps, where the critic is to learn first."""
+        return self.rivals if step < self.critic_first else self.turns
+
+    def plan(self, steps: int) -> None:
+        """Grow within so many steps; raises ConfigError for a schedule that takes more of them than there are."""
+        if 0 < steps <= self.critic_first:
+            raise ConfigError(f"fit.objective.critic_first = {self.critic_first} of fit.steps = {steps} leaves the "
+                              f"generator none; take {steps - 1} or less, or more steps")
+        self.growth.plan(steps)
+
+    def is_growing(self, step: int) -> bool:
+        """Whether networks grow on after so many steps."""
+        return self.growth.is_growing(step)
 
     def noise(self, player: str) -> dict[str, int]:
         """Latent vectors; for the critic blurs and what its penalty draws."""
@@ -122,13 +152,19 @@ class Adversarial(Objective):
         return loss if self.constrainer is None else loss + self.constrain * self.constrainer.mismatch(batch, fake)
 
     def after(self, player: str, step: int) -> None:
-        """Weights that a constraint holds are held at once; at the end of a step the networks grow."""
-        if player == "generator":
-            self.growth.follow(step + 1)
+        """Weights that a constraint holds are held at once."""
         if player == "critic" and self.constraint.holds:
             with torch.no_grad():
-                for weight in self.critic.parameters():
-                    weight.copy_(self.constraint.hold(weight, self.strength))
+                for name, weight in self.critic.named_parameters():
+                    weight.copy_(self.hold(name, weight))
+
+    def hold(self, name: str, weight: Tensor) -> Tensor:
+        """A parameter of the critic as the constraint allows it, at the scale at which it acts."""
+        return self.constraint.hold(weight, self.strength / self.scales.get(name, 1.0))
+
+    def finish_step(self, step: int) -> None:
+        """At the end of a step the networks grow."""
+        self.growth.follow(step + 1)
 
     def generated(self, batch: Batch) -> Tensor:
         """Events (draws · B, D): all rows' first ones, then all their second."""
@@ -145,8 +181,8 @@ class Adversarial(Objective):
 
     def ahead(self, batch: Batch, fake: Tensor) -> Judge:
         """The critic some steps later."""
-        return unrolled(self.critic, lambda judge: self.critic_loss(judge, batch, fake),
-                        partial(self.constraint.hold, strength=self.strength), self.unroll, self.unroll_rate)
+        return unrolled(self.critic, lambda judge: self.critic_loss(judge, batch, fake), self.hold, self.unroll,
+                        self.unroll_rate)
 
     def critic_loss(self, judge: Judge, batch: Batch, fake: Tensor, share: int = 1) -> Tensor:
         """Real against generated events, with so many times the penalty, and codes."""
@@ -158,7 +194,7 @@ class Adversarial(Objective):
         context, other = batch.context.repeat(2, 1), torch.cat([seen.other, seen.other])
 
         def score(x: Tensor) -> Tensor:
-            return self.game.score(judge(x, context[: len(x)])[0], other[: len(x)])
+            return self.game.score(judge(x, context[: len(x)], len(real))[0], other[: len(x)])
         return loss + share * self.strength * self.constraint.penalty(score, real, fake[: len(real)], batch.noise)
 
     def generator_loss(self, judge: Judge, batch: Batch, fake: Tensor) -> Tensor:
@@ -176,7 +212,8 @@ class Adversarial(Objective):
         With generated events alone in the generator's turn, their common shift would be normalised away.
         """
         rows = len(real)
-        answers, features = judge(torch.cat([real, fake.to(real.dtype)]), context.repeat(1 + self.game.draws, 1))
+        events, contexts = torch.cat([real, fake.to(real.dtype)]), context.repeat(1 + self.game.draws, 1)
+        answers, features = judge(events, contexts, rows)
         return Seen(answers[:rows], answers[rows : 2 * rows], answers[-rows:], features[:rows],
                     features[rows : 2 * rows])
 
@@ -213,13 +250,16 @@ class Adversarial(Objective):
         real, fake = scores.chunk(2)
         told = {"scores/real": float(batch.mean(real)), "scores/generated": float(batch.mean(fake)),
                 "scores/spread": float(scores.std()), "slope/mean": float(slopes.norm(dim=1)[: 2 * rows].mean()),
-                "spread/narrowest": narrowest(batch, events[rows : 2 * rows].detach()),
-                **sizes(self.critic.parameters())}
+                "spread/narrowest": narrowest(batch, events[rows : 2 * rows].detach()), **sizes(self.acting())}
         if self.constraint.holds:
-            told["clip/share"] = clipped(self.critic.parameters(), self.strength)
+            told["clip/share"] = clipped(self.acting(), self.strength)
         if self.reader is not None:
             told["codes/nats"] = float(self.told(seen, batch).detach()) / self.information
         return told
+
+    def acting(self) -> list[Tensor]:
+        """The critic's parameters at the scale at which they act."""
+        return [weight.detach() * self.scales.get(name, 1.0) for name, weight in self.critic.named_parameters()]
 
 
 def mismatch(batch: Batch, differences: Tensor) -> Tensor:

@@ -24,12 +24,13 @@ def save_checkpoint(path: Path, loop: Loop, watched: Mapping[str, Any], best: Ma
     tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
     for player, optimiser in loop.optimisers.items():
         for number, state in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{player}/{number}/{key}": torch.as_tensor(value) for key, value in state.items()}
+            kept = {key: value for key, value in state.items() if value is not None}
+            tensors |= {f"optimiser/{player}/{number}/{key}": torch.as_tensor(value) for key, value in kept.items()}
     if loop.average is not None:
         tensors |= {f"average/{number}": tensor for number, tensor in enumerate(loop.average.values)}
     tensors |= {f"sums/{player}": total for player, total in loop.sums.items()}
     averaged = loop.average.count if loop.average else 0
-    counters = {"step": loop.step, "counted": loop.counted, "average": averaged, **watched}
+    counters = {"step": loop.step, "moves": loop.moves, "average": averaged, **watched}
     write_bytes(path, save(contiguous(tensors), {"counters": json.dumps(counters)}))
 
 
@@ -59,8 +60,16 @@ def restore(loop: Loop, counters: Mapping[str, Any], tensors: Mapping[str, Tenso
         loop.average.count = counters["average"]
         for place, value in enumerate(loop.average.values):
             value.copy_(tensors[f"average/{place}"])
-    loop.step, loop.counted = counters["step"], counters["counted"]
+    loop.step, loop.moves = counters["step"], moves_of(loop, counters)
     loop.sums = {player: total.to(loop.batches.device) for player, total in part_of(tensors, "sums/").items()}
+
+
+def moves_of(loop: Loop, counters: Mapping[str, Any]) -> dict[str, int]:
+    """How often each player moved since its last mean loss; older checkpoints count steps."""
+    if "moves" in counters:
+        return dict(counters["moves"])
+    turns = loop.objective.turns
+    return {player: counters["counted"] * turns.count(player) for player in loop.players}
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -118,7 +118,9 @@ def settle(data: Data, kind: str | None, out: str | Path | None, config: Config 
 def build_objective(config: Config, generator: Generator) -> Objective:
     """The objective that belongs to a kind."""
     make = OBJECTIVES[find_kind(config.fit.kind).objective]
-    return make(generator, **checked(f"kind {config.fit.kind!r} (fit.objective)", make, config.fit.objective))
+    made = make(generator, **checked(f"kind {config.fit.kind!r} (fit.objective)", make, config.fit.objective))
+    made.plan(config.fit.steps)
+    return made
 
 
 def check_reach(generator: Generator, x: Tensor) -> None:

@@ -14,7 +14,7 @@ from calque.config import FitConfig
 from calque.errors import DivergedError
 from calque.fitting.batches import Batches, reseed
 from calque.fitting.objective import Objective
-from calque.fitting.optimisers import Average, make_optimiser, set_rate
+from calque.fitting.optimisers import Average, make_optimiser, player_settings, set_rate
 from calque.models import Generator
 from calque.threads import keep_pages
 
@@ -28,23 +28,24 @@ class Loop:
         self.step = 0
         self.players = objective.players
         self.frozen = {name: others(objective, own) for name, own in self.players.items()}
-        self.optimisers = {name: make_optimiser(config.optimiser, own) for name, own in self.players.items()}
+        self.settings = player_settings(config.optimiser, self.players, config.kind)
+        self.optimisers = {name: make_optimiser(self.settings[name], own) for name, own in self.players.items()}
         self.steps = config.steps if objective.turns else min(1, config.steps)
         averages = bool(config.average and objective.turns)
         self.average = Average(objective.generator, config.average) if averages else None
         self.sums: dict[str, Tensor] = {}
+        self.moves: dict[str, int] = {}
         self.gradients: dict[str, Tensor] = {}
-        self.counted = 0
 
     def advance(self) -> None:
         """One step: all turns, then the average."""
         reseed(self.seed, self.step)
-        for player in self.objective.turns:
+        for player in self.objective.turns_at(self.step):
             self.turn(player)
+        self.objective.finish_step(self.step)
         if self.average is not None:
             self.average.update()
         self.step += 1
-        self.counted += 1
 
     def solve(self, weights: Tensor) -> None:
         """The one step of an objective without turns, over all rows with their weights (N,)."""
@@ -66,11 +67,12 @@ class Loop:
         if self.config.clip or (self.step + 1) % self.config.watch_every == 0:
             self.gradients[player] = nn.utils.clip_grad_norm_(self.players[player], limit).detach()
         optimiser = self.optimisers[player]
-        set_rate(optimiser, self.config.optimiser, self.step / max(1, self.config.steps))
+        set_rate(optimiser, self.settings[player], self.step / max(1, self.config.steps))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         self.objective.after(player, self.step)
         self.sums[player] = self.sums.get(player, 0) + loss.detach().float()
+        self.moves[player] = self.moves.get(player, 0) + 1
 
     def precision(self) -> Any:
         """Matrix products in bfloat16 by choice."""
@@ -87,9 +89,8 @@ class Loop:
 
     def losses(self) -> dict[str, float]:
         """Mean losses since the last call."""
-        turns = {player: self.objective.turns.count(player) for player in self.sums}
-        means = {player: float(total) / (self.counted * turns[player]) for player, total in self.sums.items()}
-        self.sums, self.counted = {}, 0
+        means = {player: float(total) / self.moves[player] for player, total in self.sums.items()}
+        self.sums, self.moves = {}, {}
         return means
 
     def diagnostics(self) -> dict[str, Any]:

@@ -57,9 +57,20 @@ class Objective(nn.Module):
         """Parameters of each player; by default one player has them all."""
         return {"generator": list(self.generator.parameters())}
 
+    def turns_at(self, step: int) -> tuple[str, ...]:
+        """The players of one step, in order."""
+        return self.turns
+
     def noise(self, player: str) -> dict[str, int]:
         """Standard normals per event that the player's loss consumes, by name."""
         return {}
+
+    def plan(self, steps: int) -> None:
+        """Fit what follows a schedule of its own into a training of so many steps."""
+
+    def is_growing(self, step: int) -> bool:
+        """Whether the generator is still smaller than it will be, after so many steps."""
+        return False
 
     def learn_from(self, teacher: Generator, device: torch.device) -> None:
         """Take a trained generator to learn from, where the objective is `taught`."""
@@ -74,6 +85,9 @@ class Objective(nn.Module):
 
     def after(self, player: str, step: int) -> None:
         """What follows a player's move, such as clipping weights."""
+
+    def finish_step(self, step: int) -> None:
+        """What follows all moves of a step, such as growing."""
 
     def diagnose(self, batch: Batch) -> dict[str, Any]:
         """Numbers, and lists of them, for the history, from a batch like that of the first turn's player.

@@ -20,6 +20,9 @@ def check_constraint(name: str, constraint: Constraint, strength: float | None, 
     if constraint.penalises and norm == "batch":
         raise ConfigError(f"constraint {name!r} is about single events, and batch norm mixes them; "
                           'set fit.objective.norm = "none" or "layer"')
+    if constraint.holds and norm == "spectral":
+        raise ConfigError(f"constraint {name!r} would be undone: spectral norm divides the clipped weights by their "
+                          'norm; set fit.objective.norm = "none", or constraint = "none"')
     refuse_ignored("lazy", lazy if lazy > 1 else None, constraint.penalises, f"the constraint {name!r} is no penalty")
     if lazy < 1:
         raise ConfigError(f"lazy = {lazy}: a penalty is taken every so many steps, 1 or more")
@@ -29,12 +32,18 @@ def check_constraint(name: str, constraint: Constraint, strength: float | None, 
                           'above zero, or fit.objective.constraint = "none"')
 
 
-def check_tricks(critic_turns: int, unroll: int, unroll_rate: float | None, information: float | None,
-                 codes: bool) -> None:
-    """Raise ConfigError for turns and steps that cannot be, and for what would have no effect."""
-    if critic_turns < 1 or unroll < 0:
-        raise ConfigError(f"critic_turns = {critic_turns}, unroll = {unroll}: the critic takes one turn or more, "
-                          "and looks no steps or more ahead")
+def check_turns(critic_turns: int, generator_turns: int, critic_first: int) -> None:
+    """Raise ConfigError for numbers of turns and of steps that cannot be."""
+    if min(critic_turns, generator_turns) < 1 or critic_first < 0:
+        raise ConfigError(f"critic_turns = {critic_turns}, generator_turns = {generator_turns}, critic_first = "
+                          f"{critic_first}: each player takes one turn or more in a step, and the critic no steps or "
+                          "more before the game")
+
+
+def check_tricks(unroll: int, unroll_rate: float | None, information: float | None, codes: bool) -> None:
+    """Raise ConfigError for steps ahead that cannot be, and for what would have no effect."""
+    if unroll < 0:
+        raise ConfigError(f"unroll = {unroll}: the generator looks no steps or more ahead")
     refuse_ignored("unroll_rate", unroll_rate, unroll > 0, "unroll = 0 takes no steps")
     refuse_ignored("information", information, codes,
                    "the generator has no codes; give it fit.model.categorical or fit.model.continuous")

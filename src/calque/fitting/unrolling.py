@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # events and context → scores and features, as a critic
-Hold = Callable[[Tensor], Tensor]
+# events, context and how many rows are of one origin → scores and features, as a critic
+Judge = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+Hold = Callable[[str, Tensor], Tensor]  # name of a weight, and the weight
 
 
 def unrolled(critic: nn.Module, loss: Callable[[Judge], Tensor], hold: Hold, steps: int, rate: float) -> Judge:
@@ -23,12 +24,14 @@ def unrolled(critic: nn.Module, loss: Callable[[Judge], Tensor], hold: Hold, ste
     for _ in range(steps):
         ahead = loss(partial(called, critic, weights))
         slopes = torch.autograd.grad(ahead, list(weights.values()), create_graph=True)
-        weights = {name: hold(weight - rate * slope)
+        weights = {name: hold(name, weight - rate * slope)
                    for (name, weight), slope in zip(weights.items(), slopes, strict=True)}
     return partial(called, critic, weights)
 
 
-def called(critic: nn.Module, weights: dict[str, Tensor], x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+def called(
+    critic: nn.Module, weights: dict[str, Tensor], x: Tensor, context: Tensor, rows: int
+) -> tuple[Tensor, Tensor]:
     """The critic with other weights."""
-    scores, features = functional_call(critic, weights, (x, context))
+    scores, features = functional_call(critic, weights, (x, context, rows))
     return scores, features

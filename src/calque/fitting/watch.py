@@ -68,8 +68,16 @@ class Watch:
             measured |= watched(self.measures, self.real, fake, self.config.watch_rows, self.run.config.seed)
         if self.active and self.dense:
             measured["log_prob"] = self.density(generator)
-        self.remember(self.score(measured, loop.step), loop, generator.state_dict())
+        if loop.objective.is_growing(loop.step):
+            self.restart(loop.step, generator.state_dict())
+        else:
+            self.remember(self.score(measured, loop.step), loop, generator.state_dict())
         return measured
+
+    def restart(self, step: int, state: dict[str, Tensor]) -> None:
+        """Keep the latest weights of a generator that is still growing, and count nothing towards a plateau."""
+        self.state = {"best_score": None, "best_step": step, "since": 0}
+        self.best = contiguous(state)
 
     def score(self, measured: dict[str, float], step: int) -> float:
         """What the best weights have the most of; with nothing to watch, the latest are the best."""

@@ -12,7 +12,7 @@ from calque.models.dense import Critic, DenseGenerator
 from calque.models.drawing import Drawing
 from calque.models.flows import Autoregressive, Coupling, Flow, TwoStep
 from calque.models.generator import Generator
-from calque.models.growing import GrowingCritic, Progressive
+from calque.models.growing import GrowingCritic, Progressive, acting_scales
 from calque.models.layered import Layered
 from calque.models.matching import FlowMatching
 from calque.models.mixture import GaussianMixture
@@ -34,4 +34,4 @@ CRITICS: dict[str, Callable[..., Any]] = {
 __all__ = ["CRITICS", "GENERATORS", "Autoencoder", "Autoregressive", "Convolutional", "ConvolutionalCritic", "Coupling",
            "Critic", "DenseGenerator", "Drawing", "Flow", "FlowMatching", "GaussianMixture", "Generator",
            "GrowingCritic", "Layered", "LayersCritic", "Progressive", "QuantisedAutoencoder", "Regressor", "Response",
-           "Siamese", "Style", "TwoStep", "Upsampling"]
+           "Siamese", "Style", "TwoStep", "Upsampling", "acting_scales"]

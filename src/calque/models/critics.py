@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,16 +22,48 @@ WIDTH = 128  # of the features of one image, and of all together
 GROUP = 4  # events whose spread a critic is told (arXiv:1912.04958, appendix B)
 
 
-def spread_within(x: Tensor) -> Tensor:
-    """The mean standard deviation (B, 1) of features (B, …) among each four events in a row (arXiv:1710.10196, sec. 3).
+def spread_within(x: Tensor, rows: int | None = None) -> Tensor:
+    """Tell each event how far a few events of the same origin are apart (arXiv:1710.10196, section 3).
 
-    Groups are small, so that real and generated events of one batch are not mixed; of a number that four does not
-    divide, they are pairs or single events.
+    Parameters
+    ----------
+    x : Tensor
+        Features (B, …), `rows` of one origin after another: the real events, then the generated ones.
+    rows : int, optional
+        Events of one origin, of which no group crosses the end; all of them by default.
+
+    Returns
+    -------
+    Tensor
+        The mean standard deviation (B, 1) of the features in the event's group. A group has four events in a row;
+        where four does not divide `rows`, some groups have more. Fewer than four rows are one group.
+
+    Examples
+    --------
+    >>> spread_within(torch.tensor([[0.0], [2.0], [5.0], [5.0]]), rows=2).flatten().round(decimals=3).tolist()
+    [1.0, 1.0, 0.0, 0.0]
     """
-    rows = math.gcd(len(x), GROUP)
-    grouped = x.reshape(-1, rows, x[0].numel())
-    spread = torch.sqrt(grouped.var(1, unbiased=False) + 1e-8).mean(1)
-    return spread.repeat_interleave(rows)[:, None]
+    rows = rows or len(x)
+    flat = x.flatten(1)
+    if rows % GROUP == 0:
+        variances = flat.view(-1, GROUP, flat.shape[1]).var(1, unbiased=False)
+        return torch.sqrt(variances + 1e-8).mean(1).repeat_interleave(GROUP)[:, None]
+    group = groups_of(len(x), rows).to(x.device)
+    sizes = torch.bincount(group)[:, None]
+    empty = flat.new_zeros(len(sizes), flat.shape[1])
+    means = empty.index_add(0, group, flat) / sizes
+    variances = empty.index_add(0, group, (flat - means[group]).square()) / sizes
+    return torch.sqrt(variances + 1e-8).mean(1)[group][:, None]
+
+
+def groups_of(total: int, rows: int) -> Tensor:
+    """Numbers of the groups of events, nearly equal ones of four or a few more among each `rows`.
+
+    >>> groups_of(18, 9).tolist()
+    [0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3]
+    """
+    count, places = max(1, rows // GROUP), torch.arange(total)
+    return places // rows * count + places % rows * count // rows
 
 
 def begun_at_one(layer: nn.Linear) -> nn.Linear:
@@ -81,10 +112,13 @@ class OfImages(nn.Module):
             yield eye(torch.cat([columns[name].flatten(1) for name in names], 1))
         yield from (columns[name][:, None] for name in self.numbers)
 
-    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) and (B, C) → scores (B,), or (B, outputs) of several, and the last hidden layer (B, width)."""
+    def forward(self, x: Tensor, context: Tensor, rows: int | None = None) -> tuple[Tensor, Tensor]:
+        """(B, D) and (B, C) → scores (B,), or (B, outputs) of several, and the last hidden layer (B, width).
+
+        So many `rows` in a row are of one origin, real or generated.
+        """
         seen = torch.cat(list(self.looked(x)), 1)
-        seen = torch.cat([seen, spread_within(seen)], 1) if self.within else seen
+        seen = torch.cat([seen, spread_within(seen, rows)], 1) if self.within else seen
         features = self.body(beside(seen, context))
         if self.weigh is not None:
             features = features * self.weigh(context)

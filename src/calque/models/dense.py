@@ -74,7 +74,10 @@ class Critic(nn.Module):
                       momentum=kept(momentum, norm), bias=bias, bounded=norm == "spectral")
         self.body, self.head = stack[:-2], stack[-2]
 
-    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) and (B, C) → scores (B,), or (B, outputs) of several, and the last hidden layer (B, width)."""
+    def forward(self, x: Tensor, context: Tensor, rows: int | None = None) -> tuple[Tensor, Tensor]:
+        """(B, D) and (B, C) → scores (B,), or (B, outputs) of several, and the last hidden layer (B, width).
+
+        So many `rows` in a row are of one origin, real or generated; only a critic that is told their spread uses it.
+        """
         features = self.body(beside(x, context))
         return self.head(features).squeeze(1), features

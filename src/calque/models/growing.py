@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
-from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
 from calque.errors import ConfigError
 from calque.models.critics import WIDTH, spread_within
@@ -44,6 +44,15 @@ def equalised(layer: nn.Module, gain: float = GAIN, start: float = 0.0) -> nn.Mo
     nn.init.normal_(weight)
     nn.init.constant_(bias, start)
     return register_parametrization(layer, "weight", Scaled(gain / math.sqrt(weight[0].numel())))
+
+
+def acting_scales(network: nn.Module) -> dict[str, float]:
+    """By what the parameters of a network are multiplied when they act, by name; the others act as they are."""
+    found = {}
+    for name, part in network.named_modules():
+        if isinstance(part, ParametrizationList) and isinstance(part[0], Scaled):
+            found[f"{name}.original"] = part[0].scale
+    return found
 
 
 class Normed(nn.Module):
@@ -156,10 +165,13 @@ class GrowingCritic(nn.Module):
                 features = torch.lerp(leaky_relu(old, 0.2), features, share)
         return features
 
-    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) and (B, C) → scores (B,), or (B, outputs) of several, and the last hidden layer (B, width)."""
+    def forward(self, x: Tensor, context: Tensor, rows: int | None = None) -> tuple[Tensor, Tensor]:
+        """(B, D) and (B, C) → scores (B,), or (B, outputs) of several, and the last hidden layer (B, width).
+
+        So many `rows` in a row are of one origin, real or generated.
+        """
         seen = self.coarsest(x)
-        spread = spread_within(seen).view(-1, *[1] * (seen.ndim - 1)).expand(-1, 1, *seen.shape[2:])
+        spread = spread_within(seen, rows).view(-1, *[1] * (seen.ndim - 1)).expand(-1, 1, *seen.shape[2:])
         seen = leaky_relu(self.last(torch.cat([seen, spread], 1)), 0.2).flatten(1)
         features = leaky_relu(self.body(beside(seen, context)), 0.2)
         features = features if self.weigh is None else features * self.weigh(context)
