@@ -20,12 +20,13 @@ from calque.config import SimulateConfig, load_config, to_toml
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.folder import SIMULATIONS
 from calque.pipeline import simulated
-from calque.reading import read
+from calque.reading import read, write
 from calque.simulating import parts, simulate, simulator
 from calque.simulating.kept import made_by
 from calque.simulating.opening import open_simulator, parametric
 from calque.simulating.parametric import Parametric
 from calque.simulating.source import digest
+from calque.table import Table
 
 DECAY = '''
 """Counts of a decay in 5 bins of time."""
@@ -427,5 +428,36 @@ def test_a_simulator_is_set_up_in_python(mine: Path) -> None:
     assert made.total == 12
     assert simulate(made, mine / "some.npz") == 12
     assert read(mine / "some.npz")["image"].max() == 0
-    with pytest.raises(CalqueError, match="how many: n"):
+    with pytest.raises(CalqueError, match="setting 'n'"):
         simulator("mydecay:decay", space=SPACE, folder=mine)
+
+
+def test_parameters_of_a_file_are_simulated_anew(tmp_path: Path) -> None:
+    """Columns by name, in another order and type; each row `repeat` times; the same images as in Python."""
+    wanted = np.array([[1.0, 5.0, 2.0, 9.0], [0.5, 4.0, 1.0, 10.0], [1.5, 6.0, 0.5, 8.0]])
+    names = ("m", "x0", "c", "x_steps")
+    columns = dict(zip(names, wanted.T, strict=True))
+    write(Table.of({name: columns[name] for name in reversed(names)}), tmp_path / "found.csv")
+    made = simulator("lines", parameters=str(tmp_path / "found.csv"), repeat=2, seed=4)
+    table = made.run()
+    assert len(table) == made.total == 6
+    vectors = np.stack([table[name] for name in names], 1)
+    assert np.array_equal(vectors, wanted.repeat(2, axis=0))
+    lines = parametric("lines")
+    assert np.array_equal(table["image"], lines.images(wanted.repeat(2, axis=0), 4))
+    assert len(simulator("lines", parameters=str(tmp_path / "found.csv"), n=2).run()) == 2
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"parameters": "none.h5"}, "there is no such file; it may also be 'prior' or 'truth'"),
+    ({"parameters": "found.csv", "n": 5}, "holds 3 parameter vectors; n = 5"),
+    ({"parameters": "found.csv", "space": {"m": (0.0, 1.2)}}, "outside the space of simulator 'lines' in 1 of 3"),
+])
+def test_parameters_of_a_file_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    columns = {"m": [1.0, 0.5, 1.5], "x0": [5.0, 4, 6], "c": [2.0, 1, 0.5], "x_steps": [9.0, 10, 8]}
+    write(Table.of(columns), "found.csv")
+    with pytest.raises(CalqueError, match=message):
+        simulator("lines", **settings).run()

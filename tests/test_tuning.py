@@ -70,10 +70,16 @@ def crude() -> Run:
     return emulator(2)
 
 
-def test_a_tuner_finds_what_made_the_data(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def trained() -> Run:
+    """An emulator that has learnt its simulator."""
+    return emulator(400)
+
+
+def test_a_tuner_finds_what_made_the_data(trained: Run, tmp_path: Path) -> None:
     """Means within a tenth of the true widths, widths within a tenth, and the correlation."""
     vectors, data = seen(4000)
-    found = tune(emulator(400), data, simulator=SPOTS, members=2, rounds=1, simulations=2000, quiet=True,
+    found = tune(trained, data, simulator=SPOTS, members=2, rounds=1, simulations=2000, quiet=True,
                  fit={"steps": 400, "batch": 128, "average": 0.99}, summary={"steps": 400, "batch": 64},
                  refine={"steps": 200, "batch": 64}, shortcut={"steps": 500, "batch": 128}, out=tmp_path / "tuned",
                  plots=False)
@@ -95,6 +101,28 @@ def test_a_tuner_finds_what_made_the_data(tmp_path: Path) -> None:
     assert len(calque.read(tmp_path / "tuned" / "parameters.h5")) == 40_000
     for name, low, high in zip(SPOTS.names, SPOTS.low, SPOTS.high, strict=True):
         assert low <= again[name].min() <= again[name].max() <= high
+
+
+def test_a_critic_of_images_finds_the_parameters_too(trained: Run) -> None:
+    """The source's own second stage: a frozen emulator, a critic of images, no rounds."""
+    vectors, data = seen(3000)
+    found = tune(trained, data, members=2, rounds=0, critic="images", frozen=True, quiet=True, plots=False,
+                 fit={"steps": 300, "batch": 64, "average": 0.99}, summary={"steps": 200, "batch": 64},
+                 shortcut={"steps": 0})
+    middle = (SPOTS.low + SPOTS.high) / 2
+    for number, name in enumerate(SPOTS.names):
+        true = vectors[:, number]
+        offset = abs(found.means[name][0] - true.mean())
+        assert offset < 0.3 * true.std(), name
+        assert offset < abs(middle[number] - true.mean())
+    assert found.origin == "emulated"
+
+
+def test_a_kind_of_image_critic_is_checked_before_anything_is_trained(crude: Run) -> None:
+    _, data = seen(200)
+    with pytest.raises(ConfigError, match="no critic 'convolutionel'; nearest: convolutional"):
+        tune(crude, data, simulator=SPOTS, critic="images",
+             **{**BRIEF, "fit": {"objective": {"critic": "convolutionel"}}})
 
 
 class Straight(Generator):

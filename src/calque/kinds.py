@@ -134,6 +134,10 @@ IMAGES: dict[str, Kind] = {
                              "drawing", "emulation", {"latent": 4}, {"adversary": 0.1},
                              {"rate": 2e-3, "beta1": 0.0, "beta2": 0.99, "schedule": "cosine"}, signed=False,
                              image=True),
+    "convolutional-emulator": Kind("image by transposed convolutions of its parameters", "arXiv:1812.00879; 1511.06434",
+                                   "upsampling", "emulation", {"latent": 0, "layers": 4, "base": 32, "norm": "none"},
+                                   optimiser={"rate": 2e-3, "beta2": 0.99, "schedule": "cosine"}, signed=False,
+                                   image=True),
 }
 
 LOOK = {"layers": 3, "base": 8, "norm": "none", "dropout": 0.0, "input_blur": 0.0, "lazy": 4}

@@ -33,7 +33,7 @@ def simulate(
     pot: Annotated[int | None, typer.Option(help="protons on target, of fixed-target")] = None,
     n: Annotated[int | None, typer.Option("-n", help="images, of the others")] = None,
     seed: Annotated[int | None, typer.Option(help="which events")] = None,
-    parameters: Annotated[str | None, typer.Option(help="of images: prior or truth")] = None,
+    parameters: Annotated[str | None, typer.Option(help="of images: prior, truth, or a file of parameters")] = None,
     photons: Annotated[int | None, typer.Option(help="of light-map: followed from each position")] = None,
     space: Annotated[list[str], typer.Option("--space", help="of images: range of a parameter: m=0:2.5")] = [],  # noqa: B006
     setting: Annotated[list[str], typer.Option("--setting", help="the simulator's own: hard=true")] = [],  # noqa: B006

@@ -160,14 +160,16 @@ class TuneConfig(Section):
     """How to find the parameters that made the data: `calque.tune`'s arguments.
 
     `fit` are the settings of the generator of parameters and its critic, `summary` those of the network that sums an
-    image up, `refine` those of the emulator's and its later trainings. A `frozen` emulator is not taught on. With
+    image up, `refine` those of the emulator's and its later trainings. A `frozen` emulator is not taught on. The
+    `critic` sees summaries of images, or the images themselves. With
     shortcut.steps = 0 every step of a tuner draws images, else a small network answers for them. `plots` makes the
     page.
     """
 
     members: int = Field(default=5, ge=2)
-    rounds: int = Field(default=2, ge=1)
+    rounds: int = Field(default=2, ge=0)
     simulations: int = Field(default=10_000, ge=100)
+    critic: Literal["summaries", "images"] = "summaries"
     frozen: bool = False
     fit: dict[str, Any] = Field(default_factory=dict)
     summary: dict[str, Any] = Field(default_factory=dict)

@@ -21,6 +21,8 @@ def named_simulator(
     settings: dict[str, Any] = {}
     if name.endswith(".toml"):
         name, settings = of_file(name)
+    if given.get("parameters") not in (None, "prior", "truth"):
+        settings.pop("n", None)  # a file of parameters has its own number of rows
     settings |= {key: value for key, value in given.items() if value is not None}
     if space:
         settings["space"] = {**settings.get("space", {}), **dict(parse_range(text) for text in space)}

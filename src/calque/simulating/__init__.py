@@ -34,8 +34,9 @@ OPENING = ("space", "workers", "chunk", "folder")
 def simulator(name: str, **settings: Any) -> Simulator:
     """Set up a simulator of SIMULATORS, or a function `module:function`; raises ConfigError for what has no meaning.
 
-    Those with parameters take n, seed, parameters ("prior" or "truth"), repeat, space, workers, chunk, folder, and
-    settings of their own. The light map is one if it is asked for one of these, else it tells the images' errors too.
+    Those with parameters take n, seed, parameters ("prior", "truth" or a file), repeat, space, workers, chunk, folder,
+    and settings of their own. The light map is one if it is asked for one of these, else it has the images' errors
+    too.
     """
     asked = ({*SAMPLING, *OPENING} - {"n", "seed"}) & set(settings)
     if ":" in name or (name in PARAMETRIC and (asked or name not in EVENTS)):
@@ -57,7 +58,6 @@ def of_images(name: str, settings: Mapping[str, Any]) -> Simulator:
     sampling, opening = ({key: settings[key] for key in keys if key in settings} for keys in (SAMPLING, OPENING))
     own = {key: value for key, value in settings.items() if key not in sampling and key not in opening}
     opened = parametric(name, own, **opening)
-    check_told(name, "n", sampling)
     return Sample(opened, **sampling)
 
 

@@ -15,7 +15,7 @@ from calque.preparing.preparation import build_step
 from calque.run import Run
 from calque.seeds import derive, torch_stream
 from calque.table import Array, Table
-from calque.tuning.sight import Seen, Sight
+from calque.tuning.sight import BoundedParameters, Sight
 from calque.tuning.teaching import Teaching
 from calque.tuning.trainings import settings
 from calque.tuning.tuned import DRAWS, Tuned
@@ -24,7 +24,7 @@ COMPARED = 5_000  # images that are compared with as many of the data
 COMPONENTS = 16  # of the images, beside their summaries, that the comparison sees
 
 
-def answer(teaching: Teaching, sight: Sight, members: Sequence[Seen], truth: Table | None = None) -> Tuned:
+def answer(teaching: Teaching, sight: Sight, members: Sequence[BoundedParameters], truth: Table | None = None) -> Tuned:
     """Draw from the members and compare what they draw with the data, and one half of the data with the other."""
     asked, seed = teaching.question, teaching.stages.seed
     runs = [as_run(teaching, member) for member in members]
@@ -48,7 +48,7 @@ def imagined(teaching: Teaching, sight: Sight, draws: Sequence[Table]) -> tuple[
     return rows[: len(images)], able, images
 
 
-def as_run(teaching: Teaching, member: Seen) -> Run:
+def as_run(teaching: Teaching, member: BoundedParameters) -> Run:
     """A generator of parameters that is saved, loaded and drawn from like any other."""
     asked = teaching.question
     low, high = (asked.decode(end[None])[0] for end in (asked.low, asked.high))

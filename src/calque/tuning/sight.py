@@ -108,22 +108,61 @@ def regressed(seen: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
     return slope, torch.cov((seen - inputs @ slope).T).reshape(seen.shape[1], -1)
 
 
-class Seen(Generator):
-    """A generator of parameters whose draws are looked at: summaries of their images.
+class BoundedParameters(Generator):
+    """A generator of parameters within bounds, whose draws a critic sees as something else.
 
-    Only the generator of parameters is its own; it learns by what it makes the sight show.
+    Only the generator of parameters is its own; the emulator and the summary network of `sight` are
+    frozen and are not saved with it.
+
+    Parameters
+    ----------
+    layout
+        What the critic sees: summaries or images.
+    parameters
+        Generator of unbounded parameters (B, P).
+    sight
+        The emulator, and the network that summarises an image.
+    low, high
+        Encoded bounds (P,).
     """
 
-    def __init__(self, parameters: Generator, sight: Sight, low: Tensor, high: Tensor) -> None:
-        super().__init__(Layout.flat([f"summary {name}" for name in parameters.layout.names]))
+    def __init__(self, layout: Layout, parameters: Generator, sight: Sight, low: Tensor, high: Tensor) -> None:
+        super().__init__(layout)
         self.parameters_of, self.sight, self.low, self.high = parameters, sight, low, high
-        self.noise = parameters.noise + sight.noise
 
     def chosen(self, noise: Tensor) -> Tensor:
         """Encoded parameters (B, P) within their bounds."""
         unbounded = self.parameters_of.sample(noise[:, : self.parameters_of.noise], noise[:, :0])
         return self.low + (self.high - self.low) * torch.sigmoid(unbounded)
 
+
+class Seen(BoundedParameters):
+    """A generator of parameters of which a critic sees the summaries of their images."""
+
+    def __init__(self, parameters: Generator, sight: Sight, low: Tensor, high: Tensor) -> None:
+        names = [f"summary {name}" for name in parameters.layout.names]
+        super().__init__(Layout.flat(names), parameters, sight, low, high)
+        self.noise = parameters.noise + sight.noise
+
     def sample(self, noise: Tensor, context: Tensor) -> Tensor:
         """(B, noise) → summaries (B, P)."""
         return self.sight.of_parameters(self.chosen(noise), noise[:, self.parameters_of.noise :])
+
+
+class EmulatedImages(BoundedParameters):
+    """A generator of parameters of which a critic sees the emulated images.
+
+    This is the second stage of the model-assisted GAN as its authors describe it.
+
+    References
+    ----------
+    Alonso-Monsalve & Whitehead 2018, arXiv:1812.00879.
+    """
+
+    def __init__(self, parameters: Generator, sight: Sight, low: Tensor, high: Tensor) -> None:
+        super().__init__(sight.emulator.layout, parameters, sight, low, high)
+        self.noise = parameters.noise + sight.emulator.noise
+
+    def sample(self, noise: Tensor, context: Tensor) -> Tensor:
+        """(B, noise) → images (B, D)."""
+        return self.sight.emulator.sample(noise[:, self.parameters_of.noise :], self.chosen(noise))

@@ -21,7 +21,7 @@ from calque.run import build_generator
 from calque.seeds import derive, numpy_stream, torch_stream
 from calque.table import Array, Layout
 from calque.tuning.question import Question
-from calque.tuning.sight import Seen, Sight, corrected, in_parts, look_at
+from calque.tuning.sight import BoundedParameters, EmulatedImages, Seen, Sight, corrected, in_parts, look_at
 from calque.tuning.stages import Rows, Stages
 from calque.tuning.trainings import settings
 
@@ -68,23 +68,27 @@ class Teaching:
         weights = torch.cat([torch.full((known,), KNOWN / known), torch.full((close,), (1 - KNOWN) / close)])
         return Rows(images, parameters, weights)
 
-    def tuner(self, name: str, sight: Sight, weights: Tensor) -> Seen:
-        """A generator of parameters whose images look like the data, of which rows count by weights (N,)."""
+    def tuner(self, name: str, sight: Sight, weights: Tensor) -> BoundedParameters:
+        """A generator of parameters whose images look like the data, of which rows count by weights (N,).
+
+        The critic sees summaries of images, or the images themselves (`tune.critic`).
+        """
         asked, wanted = self.question, settings(self.config, "fit")
+        images_critic = self.config.critic == "images"
+        seen_as = EmulatedImages if images_critic else Seen
         with self.initial(name):
             parameters = build_generator(wanted, Layout.flat(asked.names), 0)
-            seen = Seen(parameters, sight, asked.low, asked.high)
-            objective = build_objective(wanted, seen)
+            objective = build_objective(wanted, seen_as(parameters, sight, asked.low, asked.high))
 
         def rows() -> Rows:
-            looks = sight.all_of(asked.data)
-            return Rows(looks, looks[:, :0], weights)
+            shown = asked.data if images_critic else sight.all_of(asked.data)
+            return Rows(shown, shown[:, :0], weights)
 
         trained = self.stages.train(name, objective, rows, wanted)
-        assert isinstance(trained, Seen)
+        assert isinstance(trained, BoundedParameters)
         return trained
 
-    def nearer(self, number: int, sight: Sight, tuner: Seen) -> Sight:
+    def nearer(self, number: int, sight: Sight, tuner: BoundedParameters) -> Sight:
         """Look closer where the data seem to lie: images there teach the networks, and others correct what is left.
 
         They are simulated and teach the emulator too, or emulated, where it is frozen.
@@ -132,7 +136,7 @@ class Teaching:
             network = DenseGenerator(Layout.flat(self.question.names), len(self.question.names), **NARROW)
         return replace(sight, shortcut=self.stages.train(name, Emulation(network), rows, wanted))
 
-    def imagine(self, number: int, sight: Sight, tuner: Seen) -> tuple[Tensor, Tensor]:
+    def imagine(self, number: int, sight: Sight, tuner: BoundedParameters) -> tuple[Tensor, Tensor]:
         """Encoded parameters that a tuner draws, and images of them."""
         wanted = self.config.simulations // self.repeat
         with torch.no_grad():

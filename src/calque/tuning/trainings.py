@@ -9,7 +9,8 @@ from calque.config import build as build_config
 from calque.errors import ConfigError, unknown
 from calque.fitting.fit import build_objective
 from calque.kinds import KINDS, find_kind
-from calque.run import build_generator
+from calque.models import Generator
+from calque.run import Run, build_generator
 from calque.table import Layout
 
 SOFT = {"beta2": 0.99, "schedule": "cosine"}
@@ -19,6 +20,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "refine": {"kind": "emulator", "steps": 600, "batch": 128, "average": 0.998, "optimiser": {"rate": 1e-3, **SOFT}},
     "shortcut": {"kind": "emulator", "steps": 3000, "batch": 256, "average": 0.998,
                  "optimiser": {"rate": 3e-3, **SOFT}},
+}
+# a critic of images takes longer steps than one of summaries: fewer, smaller batches
+IMAGE_CRITIC: dict[str, Any] = {
+    "steps": 1500,
+    "batch": 128,
+    "objective": {"critic": "convolutional", "layers": 3, "base": 8, "shape": "pyramid", "lazy": 4},
 }
 USED = ("steps", "batch", "average", "clip", "precision", "optimiser")
 OF_PLAYERS = ("kind", "model", "objective")  # the other trainings have theirs
@@ -30,21 +37,36 @@ def settings(config: TuneConfig, table: str) -> Config:
     for key in given:
         if key not in known:
             raise ConfigError(unknown("setting", key, known, f"that a tuning uses in [tune.{table}]"))
-    return build_config({"fit": merge({**DEFAULTS[table], "watch": "latest"}, given)}, f"[tune.{table}]")
+    base = {**DEFAULTS[table], "watch": "latest"}
+    if table == "fit" and config.critic == "images":
+        base = merge(base, IMAGE_CRITIC)
+    return build_config({"fit": merge(base, given)}, f"[tune.{table}]")
 
 
-def check_settings(config: TuneConfig, names: tuple[str, ...], emulator: str, frozen: bool) -> None:
-    """Raise ConfigError for what cannot be trained, before anything is: parameters by name, an emulator of a kind."""
+def check_settings(config: TuneConfig, run: Run, frozen: bool) -> None:
+    """Raise ConfigError for what cannot be trained with the emulator `run`, before anything is trained."""
     for table in DEFAULTS:
         settings(config, table)
     wanted = settings(config, "fit")
     if not plays(wanted.fit.kind):
         kinds = ", ".join(filter(plays, KINDS))
         raise ConfigError(f"tune.fit.kind = {wanted.fit.kind!r} plays no game against the data; these do: {kinds}")
-    build_objective(wanted, build_generator(wanted, Layout.flat(names), 0))
+    build_generator(wanted, Layout.flat(run.context.names), 0)
+    build_objective(wanted, shown_to_critic(config, run))
+    emulator = run.config.fit.kind
     if not frozen and find_kind(emulator).objective != "emulation":
         raise ConfigError(f"an emulator of kind {emulator!r} cannot be taught on; set tune.frozen = true to take "
                           "it as it is, or fit one of kind 'emulator'")
+
+
+def shown_to_critic(config: TuneConfig, run: Run) -> Generator:
+    """A stand-in without weights or noise, of the layout that the critic of a tuning sees."""
+    layout = run.preparation.layout
+    if config.critic == "summaries":
+        layout = Layout.flat(run.context.names)
+    generator = Generator(layout)
+    generator.noise = 0
+    return generator
 
 
 def plays(kind: str) -> bool:

@@ -26,7 +26,7 @@ from calque.threads import threads
 from calque.tuning.answer import answer
 from calque.tuning.page import origin_of, save_page
 from calque.tuning.question import pose, require_emulator
-from calque.tuning.sight import Seen, Sight
+from calque.tuning.sight import BoundedParameters, Sight
 from calque.tuning.stages import Stages
 from calque.tuning.teaching import Teaching
 from calque.tuning.trainings import check_settings
@@ -67,7 +67,7 @@ def tune(
     config = build_config({"tune": merge(run.config.tune.model_dump(), settings)}, "calque.tune").tune
     opened = simulator or (open_simulator(run.config.simulate) if run.config.simulate else None)
     with torch.random.fork_rng(devices=[]):
-        check_settings(config, run.context.names, run.config.fit.kind, config.frozen or opened is None)
+        check_settings(config, run, config.frozen or opened is None)
     if folder is not None:
         check_place(folder, resume)
     images, truth = with_truth(data, run.preparation.columns, run.context.names)
@@ -87,7 +87,7 @@ def tune(
     return tuned
 
 
-def learn(teaching: Teaching) -> tuple[Sight, list[Seen]]:
+def learn(teaching: Teaching) -> tuple[Sight, list[BoundedParameters]]:
     """All the trainings: how parameters look in the end, and those that draw them."""
     sight = teaching.first_sight()
     evenly = torch.ones(len(teaching.question.data))
@@ -112,6 +112,8 @@ def claim(folder: Path, run: Run, config: TuneConfig, images: Table, seed: int) 
               "images": hash_of(images)}
     if (folder / SETTINGS).is_file():
         before = json.loads((folder / SETTINGS).read_text())
+        # settings that did not exist when it was begun had their defaults
+        before["tune"] = TuneConfig.model_validate(before["tune"]).model_dump(exclude={"plots"})
         changed = next((name for name, value in wanted.items() if before.get(name) != value), None)
         if changed == "tune":
             changed = next((f"tune.{name}" for name, value in wanted["tune"].items()
