@@ -254,7 +254,8 @@ def test_objects_are_listed_and_never_unpickled(tmp_path):
 
 def test_units_may_be_given(tmp_path):
     write(muons(5), tmp_path / "x.root")
-    assert read(tmp_path / "x.root", units={"px": "MeV", "w": "1"}).units == {"px": "MeV", "pz": "GeV", "w": "1"}
+    got = read(tmp_path / "x.root", units={"px": "MeV", "w": "1"})
+    assert got.units == {"px": "MeV", "pz": "GeV", "w": "1"}
     with pytest.raises(DataError, match=r"no column 'p' .*to give a unit to; nearest: p"):
         read(tmp_path / "x.root", units={"p": "MeV"})
 

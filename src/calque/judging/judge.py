@@ -25,7 +25,7 @@ from calque.judging.classifying.classifier import Classifier, Judgement
 from calque.judging.images import image_columns
 from calque.judging.measure import Estimate, Measure
 from calque.judging.report import Report
-from calque.judging.samples import NotMeasurableError, check_overlap, comparable
+from calque.judging.samples import NotMeasurableError, check_overlap, comparable, match_units
 from calque.judging.showers.challenge import challenge_views
 from calque.judging.showers.observables import number_view
 from calque.judging.views import RAW, View, natural_views, view
@@ -50,9 +50,11 @@ def judge_tables(
     or views (default: raw, derived where there are px and py, images where there are any, and those of `define`,
     which makes views of expressions: {"mass": {"m": "sqrt(e**2 - p**2)"}}); `measures` is "all", "quick" or names from
     the catalogue. With the `geometry` of showers their observables stand for images, and CaloChallenge's views may be
-    asked for. `budget` holds the settings of `Budget`. Raises DataError where the tables cannot be compared,
-    ConfigError for impossible settings.
+    asked for. `budget` holds the settings of `Budget`. Tables in other units than `real` are converted.
+    Raises DataError where the tables cannot be compared, ConfigError for impossible settings.
     """
+    fake = match_units(fake, real)
+    train = None if train is None else match_units(train, real)
     seen = asked_views(real, views, define or {}, geometry)
     allowed = Budget(**budget, geometry=geometry)
     real.require(allowed.context)

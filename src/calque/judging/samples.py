@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from calque.errors import DataError
 from calque.judging.views import View
+from calque.reading.units import convert_table
 from calque.seeds import numpy_stream
 from calque.table import Array, Table
 
@@ -74,6 +76,21 @@ def comparable(real: Table, fake: Table) -> tuple[str, ...]:
         check_any_weight(table)
     check_constants(real)
     return names
+
+
+def match_units(table: Table, real: Table) -> Table:
+    """Convert a table to the units of the real one, with a note; columns without a unit in either stay as they are.
+
+    Raises DataError where a unit cannot be converted.
+    """
+    shared = {name: real.units[name] for name in table.names if real.units.get(name)}
+    differ = [name for name, unit in shared.items() if table.units.get(name, unit) != unit]
+    if not differ:
+        return table
+    converted = convert_table(table, shared)
+    told = ", ".join(f"{name!r} from {table.units[name]} to {shared[name]}" for name in differ)
+    warnings.warn(f"{table.source}: converted {told}, as in {real.source}", stacklevel=3)
+    return converted
 
 
 def check_columns(real: Table, fake: Table) -> None:

@@ -16,6 +16,7 @@ from calque.judging.drawing.plots import draw_plots, write_plots
 from calque.judging.judge import judge_tables
 from calque.judging.page import save_page
 from calque.judging.report import Report
+from calque.judging.samples import match_units
 from calque.preparing import JUDGE, TRAIN, Data
 from calque.reading import find, fingerprint, read
 from calque.reading.deposits import geometry_in
@@ -95,6 +96,7 @@ def judge_samples(
         geometry = geometry_in(reading.get("layout"), files)
     real, fake = as_table(real, reading), as_table(fake, reading, lenient=True)
     known = None if train is None else as_table(train, reading, lenient=True)
+    fake = match_units(fake, real)
     report = judge_tables(real, fake, train=known, seed=seed, geometry=geometry, **settings)
     if out is not None:
         said = {"plots": plots, "seed": seed, "reading": dict(reading), **settings}

@@ -10,6 +10,7 @@ import numpy as np
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.reading.formats import Field
+from calque.reading.units import check_conversion, convert_values
 from calque.reading.where import Where
 from calque.table import Array
 
@@ -86,7 +87,18 @@ class Request:
             self.where,
             source,
             self.flags,
+            self._conversions([known[name] for name in wanted], wanted, source),
         )
+
+    def _conversions(self, fields: Sequence[Field], names: Sequence[str], source: str) -> dict[str, tuple[str, str]]:
+        """The columns, by their new names, that a file states in another unit than is asked for."""
+        found = {}
+        for name, one in zip(names, fields, strict=True):
+            wanted = self.units.get(name, "")
+            if one.unit and wanted and one.unit != wanted:
+                check_conversion(name, source, one.unit, wanted, f"leave {name!r} out of read.units, or correct it")
+                found[name] = (one.unit, wanted)
+        return found
 
     def _renamed(self, fields: Sequence[Field], source: str) -> dict[str, Field]:
         there = {one.name: one for one in fields}
@@ -102,7 +114,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """A request matched with a file: `reads` maps new names to the file's, `rows` is None where unknown."""
+    """A request matched with a file: `reads` maps new names to the file's, `rows` is None where unknown.
+
+    `conversions` names columns whose values come in one unit and leave in another.
+    """
 
     reads: dict[str, str]
     keeps: tuple[str, ...]
@@ -112,14 +127,18 @@ class Plan:
     where: Where | None
     source: str
     flags: Mapping[str, Where] = field(default_factory=dict)
+    conversions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def piece_rows(self, size: int) -> int:
         """Rows that fill `size` bytes, within reason."""
         return int(np.clip(size // self.row_bytes, 1000, 1_000_000))
 
     def choose(self, piece: Mapping[str, Array], first: int) -> tuple[dict[str, Array], Array]:
-        """Rename, raise flags, apply the condition, drop what only these needed; also the rows' numbers in the file."""
-        columns = {name: piece[old] for name, old in self.reads.items()}
+        """Rename, convert units, raise flags, apply the condition, drop what only these needed.
+
+        Also the rows' numbers in the file. Conditions see the new names and the converted values.
+        """
+        columns = {name: self._converted(name, piece[old]) for name, old in self.reads.items()}
         index = np.arange(first, first + len(next(iter(columns.values()))))
         place = f"in {self.source}"
         columns |= {name: flag.mask(columns, place).astype(np.int8) for name, flag in self.flags.items()}
@@ -128,6 +147,14 @@ class Plan:
             return kept, index
         mask = self.where.mask(columns, place)
         return {name: column[mask] for name, column in kept.items()}, index[mask]
+
+    def _converted(self, name: str, values: Array) -> Array:
+        if name not in self.conversions:
+            return values
+        try:
+            return convert_values(values, *self.conversions[name])
+        except DataError as error:
+            raise DataError(f"column {name!r} in {self.source}: {error}; leave it out of read.units") from None
 
 
 class Ledger:

@@ -40,9 +40,11 @@ def read(
     """Read one table from one file or many, rows in the order of the sorted files.
 
     `files` are paths, globs or `file.root:tree`; `columns`, `weight`, `where` and `units` use the names that
-    `rename` gives; `limit` keeps the first rows for which `where` holds. `flags` turns conditions into columns of 0 and
-    1: `flags={"on_axis": "x == 0 and y == 0"}`, to be learnt or given as a context. Files are read side by side by
-    `workers` threads, which changes nothing in the result. Raises FileError, DataError, ConfigError.
+    `rename` gives; `limit` keeps the first rows for which `where` holds. `units` converts columns from the unit that a
+    file states, and names the unit where it states none; `where` and `flags` see the converted values. `flags` turns
+    conditions into columns of 0 and 1: `flags={"on_axis": "x == 0 and y == 0"}`, to be learnt or given as a context.
+    Files are read side by side by `workers` threads, which changes nothing in the result.
+    Raises FileError, DataError, ConfigError.
     """
     request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit, flags)
     sources = Source.all(files, tree, layout, exclude)
