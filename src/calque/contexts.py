@@ -9,6 +9,7 @@ import numpy as np
 
 from calque.errors import DataError, unknown
 from calque.preparing import TRAIN, Context, Data
+from calque.preparing.precision import codes_of
 from calque.seeds import numpy_stream
 from calque.table import Array, Table
 
@@ -49,6 +50,15 @@ def fix(context: Context, given: Fixed) -> Table | None:
     return Table.of(columns) if columns else None
 
 
+def written(number: np.generic) -> str:
+    """A number as text: integers with all digits.
+
+    >>> written(np.int64(2**53 + 1)), written(np.float64(0.5))
+    ('9007199254740993', '0.5')
+    """
+    return str(number) if isinstance(number, np.integer) else f"{number:g}"
+
+
 def cast(name: str, column: Array, dtype: str) -> Array:
     """A context in the type that it had in training; a column of one number a row is those numbers."""
     if column.size != len(column):
@@ -59,7 +69,7 @@ def cast(name: str, column: Array, dtype: str) -> Array:
         raise DataError(f"context {name} = {column[~np.isfinite(column)][0]} is no number")
     kept = column.astype(dtype)
     if kept.dtype.kind in "biu" and (kept != column).any():
-        raise DataError(f"context {name} = {column[kept != column][0]:g} is not of type {dtype}, as in training")
+        raise DataError(f"context {name} = {written(column[kept != column][0])} is not of type {dtype}, as in training")
     return kept
 
 
@@ -75,10 +85,10 @@ def shares_of(context: Context, own: Table | None, given: Table) -> Array:
     names = [condition.name for condition in context.conditions if condition.levels]
     if own is None or not names:
         return np.ones(len(given))
-    classes, which = np.unique(np.stack([given[name] for name in names], 1), axis=0, return_inverse=True)
-    found = [own.weights[np.all([own[name] == one for name, one in zip(names, values, strict=True)], axis=0)].sum()
-             for values in classes]
-    return np.asarray(np.array(found)[which.ravel()] / own.weights.sum())
+    codes = codes_of([given[name] for name in names])
+    first = np.unique(codes, return_index=True)[1]
+    found = [own.weights[np.all([own[name] == given[name][row] for name in names], axis=0)].sum() for row in first]
+    return np.asarray(np.array(found)[codes] / own.weights.sum())
 
 
 def own_contexts(data: Data) -> Table | None:
@@ -87,10 +97,7 @@ def own_contexts(data: Data) -> Table | None:
         return None
     wanted = [*data.context.names, *([data.table.weight] if data.table.weight else [])]
     table = data.table.select(wanted, data.table.weight).rows(data.part == TRAIN)
-    codes = np.zeros(len(table), np.int64)
-    for name in data.context.names:
-        values, which = np.unique(table[name], return_inverse=True)
-        codes = np.unique(codes * len(values) + which, return_inverse=True)[1]
+    codes = codes_of([table[name] for name in data.context.names])
     weights = table.weights if data.weights == "draw" else np.ones(len(table))
     chosen = table.select(data.context.names).rows(np.unique(codes, return_index=True)[1])
     own = Table.of({**chosen.columns, "weight": np.bincount(codes, weights)}, weight="weight")
@@ -102,7 +109,7 @@ def check_positive(own: Table, names: tuple[str, ...]) -> None:
     """Raise DataError for contexts that nothing is left of: they cannot be drawn from."""
     bad = np.flatnonzero(own.weights < 0)
     if len(bad):
-        first = ", ".join(f"{name} = {own[name][bad[0]]:g}" for name in names)
+        first = ", ".join(f"{name} = {written(own[name][bad[0]])}" for name in names)
         raise DataError(f"the weights of {len(bad)} of {len(own)} contexts sum to less than nothing (first {first}): "
                         f"they cannot be drawn from; learn {' and '.join(names)} like other columns (no "
                         "prepare.context), or make classes of numbers")

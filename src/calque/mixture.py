@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from calque.contexts import Fixed, Given, shares_of
+from calque.contexts import Fixed, Given, shares_of, written
 from calque.errors import DataError
 from calque.folder import read_config
 from calque.run import Run, blocks, join, load_run, shared
@@ -91,7 +91,7 @@ class Mixture:
         total = found.sum(1, keepdims=True)
         if not total.all():
             strange = int(np.flatnonzero(total == 0)[0])
-            told = ", ".join(f"{name} = {given[name][strange]:g}" for name in self.runs[0].context.names)
+            told = ", ".join(f"{name} = {written(given[name][strange])}" for name in self.runs[0].context.names)
             raise DataError(f"context {told} was not trained on by any of the {len(self.runs)} runs")
         return np.asarray(found / total)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from calque.errors import DataError
+from calque.preparing.precision import EXACT, difference, is_long
 from calque.table import Array, Table
 
 CATEGORIES = 32  # an integer column with more values is continuous
@@ -38,9 +39,12 @@ class Condition:
             levels = np.unique(column)
             if len(levels) <= CATEGORIES:
                 return cls(name, str(column.dtype), tuple(levels.tolist()))
-        mean = float(np.average(column, weights=weights))
-        spread = float(np.sqrt(np.average((column - mean) ** 2, weights=weights))) or 1.0
-        return cls(name, str(table[name].dtype), (), mean, spread, logarithm)
+        origin = middle(column)
+        away = column - 0.0 if origin is None else difference(column, origin)
+        mean = float(np.average(away, weights=weights))
+        spread = float(np.sqrt(np.average((away - mean) ** 2, weights=weights))) or 1.0
+        shift = mean if origin is None else origin + round(mean)
+        return cls(name, str(table[name].dtype), (), shift, spread, logarithm)
 
     @property
     def size(self) -> int:
@@ -52,12 +56,20 @@ class Condition:
         if self.logarithm:
             column = logs(self.name, column)
         if not self.levels:
-            return np.asarray((column - self.shift) / self.scale, np.float32)[:, None]
-        hot = np.asarray(column[:, None] == np.asarray(self.levels))
+            return np.asarray(difference(column, self.shift) / self.scale, np.float32)[:, None]
+        levels = np.asarray(self.levels, self.dtype if column.dtype.kind in "biu" else None)
+        hot = np.asarray(column[:, None] == levels)
         if not hot.any(1).all():
             strange = column[~hot.any(1)][0]
             raise DataError(f"context {self.name} = {strange} was not trained on; there are {list(self.levels)}")
         return hot[:, : self.size].astype(np.float32)
+
+
+def middle(column: Array) -> int | None:
+    """An integer amid integers beyond 2⁵³ that lie together, from which they are counted; None for other columns."""
+    if not is_long(column) or int(column.max()) - int(column.min()) > EXACT:
+        return None
+    return (int(column.max()) + int(column.min())) // 2
 
 
 def column_of(asked: str) -> str:

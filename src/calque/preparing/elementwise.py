@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,9 +11,14 @@ from torch import Tensor
 from calque.errors import ConfigError
 from calque.preparing.step import Step, register, weighted_mean
 
+CONSTANT = "use the step 'constant', or leave the column out"
+FAR = 1e6  # standard deviations from zero
+
 
 class Elementwise(Step):
     """A map of each column alone: subclasses give the slope, the Jacobian follows."""
+
+    separable: ClassVar[bool] = True
 
     def log_slope(self, x: Tensor, y: Tensor) -> Tensor:
         """log |dy/dx| for each element (N, k)."""
@@ -42,9 +48,8 @@ class Affine(Elementwise):
         return -torch.log(self.scale).expand_as(x)
 
     def place(self, shift: Tensor, scale: Tensor) -> None:
-        """Keep the fitted numbers; a constant column has no scale and is refused."""
-        flat = scale <= 1e-12 * shift.abs()  # rounding of equal numbers leaves a little spread
-        self.refuse(flat.expand(1, -1), "is constant", "use the step 'constant', or leave the column out")
+        """Keep the fitted numbers."""
+        self.refuse_columns(scale <= 0, "is constant", CONSTANT)
         self.number("shift", shift)
         self.number("scale", scale)
 
@@ -56,7 +61,11 @@ class Standardise(Affine):
     def fit(self, x: Tensor, weights: Tensor) -> None:
         """Take mean and standard deviation."""
         mean = weighted_mean(x, weights)
-        self.place(mean, weighted_mean((x - mean) ** 2, weights).sqrt())
+        spread = weighted_mean((x - mean) ** 2, weights).sqrt()
+        centre = mean + weighted_mean(x - mean, weights)  # where the offset is large, the sum was rounded
+        far = mean.abs() > FAR * spread
+        spread = torch.where(far, weighted_mean((x - centre) ** 2, weights).sqrt(), spread)
+        self.place(torch.where(far, centre, mean), torch.where(x.amax(0) == x.amin(0), 0.0, spread))
 
 
 @register("minmax")

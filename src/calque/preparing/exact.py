@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -74,7 +75,9 @@ class Spike(Step):
         return ", ".join(f"{name} = {value:g}" for name, value in zip(self.columns, self.point, strict=True))
 
     def at(self, x: Tensor) -> Tensor:
-        """Rows at the point (N, 1), in double precision or as single precision holds it."""
+        """Rows at the point (N, 1), as the columns' precision holds it."""
+        if self.precise:
+            return (x == self.point).all(1, keepdim=True)
         return ((x == self.point) | (x == self.point.float().to(x.dtype))).all(1, keepdim=True)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
@@ -119,6 +122,8 @@ class Bounds(Step):
     integrates over the domain to one minus that (small) share. Raises DataError for training rows outside.
     """
 
+    separable: ClassVar[bool] = True
+
     def __init__(self, columns: Sequence[str], outputs: Sequence[str] | None = None,
                  low: float | None = None, high: float | None = None) -> None:
         super().__init__(columns, outputs)
@@ -135,7 +140,8 @@ class Bounds(Step):
                     "mend the bounds, or leave such rows out with read.where")
         for name, bound, other in (("least", self.low, most), ("most", self.high, least)):
             if bound is not None:
-                self.number(name, torch.tensor([last_inside(bound, column, other) for column in x.T]))
+                ends = [last_inside(bound, column, other, self.precise) for column in x.T]
+                self.number(name, torch.tensor(ends, dtype=torch.float64))
 
     def limits(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Least and greatest values (k,)."""
@@ -163,7 +169,7 @@ class Bounds(Step):
         return torch.where(((x >= least) & (x <= most)).all(1), 0.0, -math.inf).to(x.dtype)
 
 
-def last_inside(bound: float, column: Tensor, towards: float) -> float:
+def last_inside(bound: float, column: Tensor, towards: float, precise: bool = False) -> float:
     """The bound, or the number next to it towards the inside, in the type that the column seems to have.
 
     >>> last_inside(0.1, torch.tensor([0.05]), 0.0) < 0.1, last_inside(2.5, torch.tensor([1.0, 2.0]), 0.0)
@@ -171,7 +177,9 @@ def last_inside(bound: float, column: Tensor, towards: float) -> float:
     """
     whole = bool((column == column.round()).all())
     if whole:
-        bound = math.ceil(bound) if towards > bound else math.floor(bound)
+        bound = float(math.ceil(bound) if towards > bound else math.floor(bound))
+    if precise:
+        return bound
     kind = np.float16 if not whole and abs(bound) < 2**15 and bool((column == column.half()).all()) else np.float32
     held = float(kind(bound))  # a float of Python: compared with a short one, the bound would be rounded too
     beyond = held < bound if towards > bound else held > bound

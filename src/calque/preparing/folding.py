@@ -93,7 +93,10 @@ class Folding:
     def inverse(self, values: Mapping[str, Tensor], noise: Tensor) -> dict[str, Tensor]:
         """The step's columns of its outputs."""
         y = self.fold(values, self.step.outputs, noise)
-        return self.unfold(self.step.inverse(y, noise), self.step.columns, self.taken)
+        if not self.step.precise:
+            return self.unfold(self.step.inverse(y, noise), self.step.columns, self.taken)
+        columns = self.unfold(self.step.inverse(y.double(), noise.double()), self.step.columns, self.taken)
+        return {name: column if name in self.step.doubles else column.to(noise) for name, column in columns.items()}
 
     def share(self, noise: Tensor, used: int, each: int) -> Tensor:
         """Its part of normals (N, …) from place `used` on: `each` of them for every row (rows, each)."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,6 +12,16 @@ from torch import Tensor, nn
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.preparing.folding import Folding, at_once
+from calque.preparing.precision import (
+    follow_double,
+    is_long,
+    needs_double,
+    refuse_long,
+    remedy_for_long,
+    restore,
+    take_apart,
+    to_tensor,
+)
 from calque.preparing.step import Shape, Step, find
 from calque.table import Array, Layout, Table
 
@@ -83,18 +93,24 @@ class Preparation(nn.Module):
 
     `columns` are the physical columns; dtypes, units and shapes travel with them, so that `inverse` gives back what
     was trained on. A step takes columns of one shape and treats every pixel alike, as a row of its own. Fitted in
-    float64; `float()` it for drawing.
+    float64; `float()` it for drawing: steps of columns in `doubles` stay in double precision. Columns in `long` hold
+    integers beyond 2⁵³ and are never rounded. `clipped` has (column, count) wherever `decode` put draws to an end of
+    what a column's type holds.
     """
 
     def __init__(self, steps: Sequence[Step], columns: Sequence[str], dtypes: Mapping[str, str],
-                 units: Mapping[str, str], shapes: Mapping[str, Shape]) -> None:
+                 units: Mapping[str, str], shapes: Mapping[str, Shape], doubles: Collection[str] = (),
+                 long: Collection[str] = ()) -> None:
         super().__init__()
         self.steps = nn.ModuleList(steps)
         self.columns = tuple(columns)
         self.dtypes, self.units = dict(dtypes), dict(units)
         self.shapes = {name: shapes.get(name, ()) for name in self.columns}
+        self.doubles, self.long = tuple(doubles), tuple(long)
+        self.clipped: list[tuple[str, int]] = []
         self.foldings, left = [], self.shapes
         for step in steps:
+            doubles = follow_double(step, doubles)
             self.foldings.append(Folding.of(step, left, step.given))
             left = self.foldings[-1].follow(left)
         self.layout = Layout(tuple(left), tuple(left.values()))
@@ -108,12 +124,17 @@ class Preparation(nn.Module):
         """
         shapes = {name: table[name].shape[1:] for name in table.names}
         looked = {shape: (rows or {}).get(shape, np.arange(len(table))) for shape in {(), *shapes.values()}}
-        values = {name: torch.from_numpy(table[name][looked[shape]].astype(np.float64))
-                  for name, shape in shapes.items()}
+        columns = {name: table[name][looked[shape]] for name, shape in shapes.items()}
+        wide = long = [name for name, column in columns.items() if is_long(column)]
+        values = {name: to_tensor(column, name in long) for name, column in columns.items()}
+        exact = double = {name for name, column in columns.items() if name not in long and needs_double(column)}
         shapes = left = {name: shape for name, shape in shapes.items() if name not in context}
         fitted: list[Step] = []
         for text in steps:
-            for step in parse_steps(text, left):
+            parsed = parse_steps(text, left)
+            for step in [part for whole in parsed for part in take_apart(whole, double, left)]:
+                refuse_long(step, wide)
+                double = follow_double(step, double)
                 folding = Folding.of(step, left, context)
                 step.pixels = folding.pixels
                 x = folding.fold(values, step.columns, torch.empty(0))
@@ -123,9 +144,12 @@ class Preparation(nn.Module):
                 check_finite(values, step)
                 fitted.append(step)
                 left = folding.follow(left)
+                wide = [name for name in wide if name not in step.columns]
                 values = {name: values[name] for name in (*left, *context)}
+        check_taken(wide, left)
         dtypes = {name: str(table[name].dtype) for name in shapes}
-        return cls(fitted, tuple(shapes), dtypes, table.units, shapes)
+        return cls(fitted, tuple(shapes), dtypes, table.units, shapes, sorted(exact),
+                   [name for name in long if name in shapes])
 
     @property
     def inverse_noise(self) -> int:
@@ -181,7 +205,7 @@ class Preparation(nn.Module):
         rows = self.at_once
         for start in range(0, len(table), rows):
             part = table.rows(slice(start, start + rows))
-            y, slope = self(to_tensors(part, names), normals(noise, len(part), self.forward_noise))
+            y, slope = self(to_tensors(part, names, self.long), normals(noise, len(part), self.forward_noise))
             packed[start : start + rows], jacobian[start : start + rows] = y, slope
         return packed, jacobian
 
@@ -195,14 +219,25 @@ class Preparation(nn.Module):
         if self.given and context is None:
             raise DataError(f"steps are given {', '.join(self.given)}: it takes a context to undo them")
         given = {} if context is None else to_tensors(context, self.given)
-        given = {name: column.to(packed) for name, column in given.items()}
-        return {name: restore(column, np.dtype(self.dtypes[name]))
-                for name, column in self.inverse(packed, noise, given).items()}
+        given = {name: column if name in self.doubles else column.to(packed) for name, column in given.items()}
+        columns = {}
+        for name, column in self.inverse(packed, noise, given).items():
+            columns[name], clipped = restore(column, np.dtype(self.dtypes[name]))
+            if clipped:
+                self.clipped.append((name, clipped))
+        return columns
+
+    def float(self) -> Self:
+        """Single precision, for drawing; steps of columns that would lose digits stay as they are."""
+        for step in self.typed_steps():
+            if not step.precise:
+                step.float()
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""
         return {"columns": self.columns, "dtypes": self.dtypes, "units": self.units,
-                "shapes": self.shapes,
+                "shapes": self.shapes, "doubles": self.doubles, "long": self.long,
                 "steps": [step.to_dict() for step in self.typed_steps()]}
 
     @classmethod
@@ -210,7 +245,8 @@ class Preparation(nn.Module):
         """Rebuild from `to_dict`."""
         shapes = {name: tuple(shape) for name, shape in saved["shapes"].items()}
         steps = [Step.from_dict(step) for step in saved["steps"]]
-        return cls(steps, saved["columns"], saved["dtypes"], saved["units"], shapes)
+        return cls(steps, saved["columns"], saved["dtypes"], saved["units"], shapes, saved.get("doubles", ()),
+                   saved.get("long", ()))
 
 
 def check_finite(values: Mapping[str, Tensor], step: Step) -> None:
@@ -223,17 +259,19 @@ def check_finite(values: Mapping[str, Tensor], step: Step) -> None:
                             f"{int(bad.sum())} training rows (first {rows}); choose another step")
 
 
-def to_tensors(table: Table, names: Sequence[str]) -> dict[str, Tensor]:
-    """Columns in double precision."""
-    return {name: torch.from_numpy(table[name].astype(np.float64)) for name in names}
+def check_taken(long: Sequence[str], left: Mapping[str, Shape]) -> None:
+    """Raise DataError where integers beyond 2⁵³ are left without a step."""
+    for name in long:
+        if name in left:
+            raise DataError(f"column {name!r} holds integers beyond 2^53, and no step takes it; "
+                            f"{remedy_for_long(name)}")
+
+
+def to_tensors(table: Table, names: Sequence[str], long: Collection[str] = ()) -> dict[str, Tensor]:
+    """Columns in double precision, or as 64-bit integers."""
+    return {name: to_tensor(table[name], name in long) for name in names}
 
 
 def normals(stream: np.random.Generator, rows: int, width: int) -> Tensor:
     """Standard normals (rows, width) in double precision."""
     return torch.from_numpy(stream.standard_normal((rows, width)))
-
-
-def restore(column: Tensor, dtype: np.dtype[Any]) -> Array:
-    """A tensor in the dtype its column came in."""
-    array = column.cpu().numpy()
-    return np.rint(array).astype(dtype) if dtype.kind in "biu" else array.astype(dtype, copy=False)

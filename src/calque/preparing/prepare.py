@@ -14,6 +14,7 @@ from torch import Tensor
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.preparing.context import Context, column_of
+from calque.preparing.precision import codes_of
 from calque.preparing.preparation import Preparation, is_whole
 from calque.preparing.showers import expanded
 from calque.preparing.step import Shape
@@ -117,8 +118,7 @@ def split_together(table: Table, names: Sequence[str], seed: int, judging: float
     if not names:
         return split(len(table), seed, judging, validation)
     table.require(names)
-    _, groups = np.unique(np.stack([table[name] for name in names], axis=1), axis=0, return_inverse=True)
-    groups = groups.reshape(-1)
+    groups = codes_of([table[name] for name in names])
     return split(int(groups.max()) + 1, seed, judging, validation)[groups]
 
 

@@ -46,8 +46,12 @@ class Step(nn.Module):
     whole: ClassVar[bool] = False
     density: ClassVar[bool] = True
     gifts: ClassVar[int] = 0  # columns that have to be given
+    separable: ClassVar[bool] = False  # acts on each column alone: may be taken apart
+    whole_numbers: ClassVar[bool] = False  # may be given one column of 64-bit integers as such
     given: tuple[str, ...] = ()
     pixels: int = 1  # rows of an event, while the step is fitted
+    precise: bool = False  # draws in double precision
+    doubles: tuple[str, ...] = ()  # columns that are drawn in double precision
     inverse_noise: int = 0
     forward_noise: int = 0
 
@@ -85,8 +89,9 @@ class Step(nn.Module):
         raise NotImplementedError
 
     def number(self, name: str, value: float | Tensor) -> None:
-        """Keep a fitted number, or replace it."""
-        self.register_buffer(name, torch.as_tensor(value, dtype=torch.float64))
+        """Keep a fitted number, or replace it; 64-bit integers stay such."""
+        whole = isinstance(value, Tensor) and value.dtype == torch.int64
+        self.register_buffer(name, torch.as_tensor(value, dtype=torch.int64 if whole else torch.float64))
 
     def settings(self) -> dict[str, Any]:
         """The constructor's keywords, to save and to show."""
@@ -96,7 +101,7 @@ class Step(nn.Module):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that rebuilds the step, as plain numbers and strings."""
-        buffers = {name: written(buffer.double()) for name, buffer in self.named_buffers()}
+        buffers = {name: written(buffer) for name, buffer in self.named_buffers()}
         return {"kind": self.kind, "columns": self.columns, "outputs": self.outputs, "given": self.given,
                 "settings": self.settings(), "buffers": buffers}
 
@@ -108,6 +113,12 @@ class Step(nn.Module):
         for name, value in saved["buffers"].items():
             step.number(name, reread(value))
         return step
+
+    def refuse_columns(self, bad: Tensor, why: str, remedy: str) -> None:
+        """Raise DataError that names the first column of which `bad` (k,) holds."""
+        for column, holds in zip(self.columns, bad.tolist(), strict=True):
+            if holds:
+                raise DataError(f"step '{self.kind}': column {column!r} {why}; {remedy}")
 
     def refuse(self, bad: Tensor, why: str, remedy: str) -> None:
         """Raise DataError that names the column and the first rows where `bad` (N, k) holds."""
@@ -127,6 +138,9 @@ def find(kind: str) -> type[Step]:
 
 def written(numbers: Tensor) -> Any:
     """Numbers as lists that a person can read; many of them as the text (base64) of their bytes."""
+    if numbers.dtype == torch.int64:
+        return {"int64": numbers.tolist()}
+    numbers = numbers.double()
     if numbers.numel() <= READABLE:
         return numbers.tolist()
     content = np.ascontiguousarray(numbers.cpu().numpy(), "<f8").tobytes()
@@ -137,6 +151,8 @@ def reread(saved: Any) -> Tensor:
     """Read what `written` wrote."""
     if not isinstance(saved, dict):
         return torch.tensor(saved, dtype=torch.float64)
+    if "int64" in saved:
+        return torch.tensor(saved["int64"], dtype=torch.int64)
     content = np.frombuffer(base64.b64decode(saved["float64"]), "<f8")
     return torch.from_numpy(content.astype(np.float64)).reshape(saved["shape"])
 

@@ -40,7 +40,7 @@ class Whiten(Step):
         covariance = (weights[:, None] * centred).T @ centred / weights.sum()
         variance = covariance.diagonal()
         flat = torch.stack([part.amax() == 0 for part in torch.split(variance, self.sizes)])
-        self.refuse(flat[None], "is constant", "leave it out")
+        self.refuse_columns(flat, "is constant", "leave it out")
         alive = torch.diag(variance.clamp(min=DEAD * variance.amax()))
         self.number("mean", mean)
         self.number("lower", torch.linalg.cholesky((covariance - torch.diag(variance)) * (1 - SHRUNK) + alive))

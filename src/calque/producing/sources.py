@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from calque.contexts import Given
+from calque.contexts import Given, written
 from calque.errors import CalqueError, ConfigError
 from calque.mixture import Mixture, runs_in
 from calque.reading import read
@@ -60,7 +60,7 @@ def chosen(pairs: Sequence[str], file: str | None) -> Contexts | None:
     """Contexts as a command line fixes them: NAME=NUMBER pairs, or a file of rows; raises ConfigError for both.
 
     >>> chosen(["pdg=13", "energy=5e1"], None)
-    {'pdg': 13.0, 'energy': 50.0}
+    {'pdg': 13, 'energy': 50.0}
     """
     if pairs and file:
         raise ConfigError("give either --context or --contexts, not both")
@@ -70,10 +70,19 @@ def chosen(pairs: Sequence[str], file: str | None) -> Contexts | None:
         if name in fixed:
             raise ConfigError(f"--context {name} is given twice: {', '.join(pairs)}")
         try:
-            fixed[name] = float(value)
+            fixed[name] = as_number(value)
         except ValueError:
             raise ConfigError(f"--context takes NAME=NUMBER; it was given {pair!r}") from None
     return file or fixed
+
+
+def as_number(text: str) -> float:
+    """An integer with all its digits, or else a floating-point number; raises ValueError for what is none."""
+    try:
+        whole = int(text)
+    except ValueError:
+        return float(text)
+    return whole if -(2**63) <= whole < 2**64 else float(whole)
 
 
 def fix_contexts(mixture: Mixture, contexts: Contexts | None, n: float | None, first_event: int) -> Given | None:
@@ -134,5 +143,5 @@ def described(given: Given | None) -> str:
     if given is None:
         return "the sample's own"
     if len(given.table) == 1:
-        return ", ".join(f"{name} = {column[0]:g}" for name, column in given.table.columns.items())
+        return ", ".join(f"{name} = {written(column[0])}" for name, column in given.table.columns.items())
     return f"{len(given.table)} rows, {hashlib.sha256(digest_of(given.table)).hexdigest()[:12]}"
