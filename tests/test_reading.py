@@ -133,7 +133,7 @@ def test_conditions_agree_with_numpy(tmp_path):
     "text",
     [
         "__import__('os').system('true')", "px.shape", "(lambda: 1)()", "[x for x in px]", "px if pz else id",
-        "'a' == px", "px[0] > 1", "open('x')", "abs(px, key=1) > 0", "sqrt(px, pz) > 1", "px := 3", "px & pz",
+        "'a' 'b' == px", "px[0] > 1", "open('x')", "abs(px, key=1) > 0", "sqrt(px, pz) > 1", "px := 3", "px & pz",
         "~px > 0", "px >", " ", "px > 1; pz > 2", "f'{px}' == 1", "px in (1, 2)", "px is 1", "1j > px", "None == px",
         "*px", "abs(*px) > 1", "(" * 300 + "px" + ")" * 300, "-" * 1500 + "px > 0", "x" * 3000, "px // 2 > 1",
         "px > 1 if 1 else 2", "print(px)",

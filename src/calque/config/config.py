@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,10 @@ from calque.config.sections import (
     TuneConfig,
 )
 from calque.errors import ConfigError, FileError
+
+# a part of a dotted key: in quotes, or up to the next dot
+KEY_PART = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|[^="'.]+""")
+DOTTED_KEY = re.compile(rf"((?:{KEY_PART.pattern})(?:\s*\.\s*(?:{KEY_PART.pattern}))*)\s*=")
 
 
 class Config(Section):
@@ -134,17 +139,38 @@ def parse_setting(text: str) -> dict[str, Any]:
 
     >>> parse_setting("fit.steps=10"), parse_setting("read.files=a.root")
     ({'fit': {'steps': 10}}, {'read': {'files': 'a.root'}})
+
+    As in TOML, a key with a dot or another sign in it stands in quotes.
+
+    >>> parse_setting('read.rename."a.b"=ab')
+    {'read': {'rename': {'a.b': 'ab'}}}
     """
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set takes key.key=value; it was given {text!r}")
+    names, value = _split_setting(text)
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
-    for name in reversed(key.split(".")):
-        parsed = {name.strip(): parsed}
+    for name in reversed(names):
+        parsed = {name: parsed}
     return dict(parsed)
+
+
+def _split_setting(text: str) -> tuple[list[str], str]:
+    """The names of a dotted key, and the text of the value."""
+    key = DOTTED_KEY.match(text)
+    if key is None:
+        raise ConfigError(f"--set takes key.key=value; it was given {text!r}")
+    parts = KEY_PART.findall(key[1])
+    return [_unquote_key(part.strip(), text) for part in parts], text[key.end() :]
+
+
+def _unquote_key(part: str, text: str) -> str:
+    if part[0] not in "\"'":
+        return part
+    try:
+        return next(iter(tomllib.loads(f"{part} = 0")))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--set {text!r}: {part} is no key in TOML: {error}") from None
 
 
 def build(raw: Mapping[str, Any], where: str) -> Config:

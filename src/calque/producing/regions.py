@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -114,10 +113,7 @@ def aim(mixture: Mixture, where: Where) -> Mixture:
 
 def aim_one(run: Run, where: Where) -> Run | None:
     """A run whose contexts satisfy what a condition asks of them; none where none does."""
-    tree = where.tree
-    parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
-    conditions = [Where(ast.unparse(part)) for part in parts]
-    asked = [one for one in conditions if one.names and one.names <= set(run.context.names)]
+    asked = [one for one in where.split() if one.names and one.names <= set(run.context.names)]
     if run.contexts is None or not asked:
         return run
     held = np.all([one.mask(run.contexts.columns) for one in asked], axis=0)

@@ -42,7 +42,10 @@ CODECS = ("none", "lz4", "zstd", "zlib")
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a file: `dtype` is None where events hold lists or objects, `rows` where they must be counted."""
+    """One column of a file: `dtype` is None where events hold lists or objects, `rows` where they must be counted.
+
+    `fault` says why a column of numbers cannot be read; a request that does not name its columns fails with it.
+    """
 
     name: str
     dtype: np.dtype[Any] | None
@@ -50,6 +53,7 @@ class Field:
     unit: str = ""
     rows: int | None = None
     kind: str = ""
+    fault: str = ""
 
     @property
     def bytes_per_row(self) -> int:
@@ -83,7 +87,7 @@ class Format(ABC):
 
     @abstractmethod
     def iterate(self, path: Path, tree: str, columns: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
-        """Columns in pieces of about `rows` rows."""
+        """Columns in pieces of about `rows` rows; missing entries are NaN, of integers and booleans masked."""
 
     @abstractmethod
     def open(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> Writer:
@@ -184,7 +188,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except CalqueError:
         raise
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         remedy = "; free some space or choose another place" if isinstance(error, OSError) else ""
         raise FileError(f"cannot write {path}: {first_line(error)}{remedy}") from error
 

@@ -11,7 +11,7 @@ import numpy as np
 from calque.errors import ConfigError, DataError, unknown
 from calque.reading.formats import Field
 from calque.reading.units import check_conversion, convert_values
-from calque.reading.where import Where
+from calque.reading.where import Where, find_column, suggest_backticks
 from calque.table import Array
 
 
@@ -58,16 +58,22 @@ class Request:
         kept = list(plain if self.columns is None else self.columns)
         if self.weight is not None and self.weight not in kept:
             kept.append(self.weight)
+        if self.columns is None:
+            _check_faults(known, source)
         if not kept:
             raise DataError(_no_numbers(source, fields))
         for name in self.flags:
             if name in known:
                 raise ConfigError(f"flags names {name!r} a condition, but {source} has a column of that name")
-        asked = set().union(*(one.names for one in (*self.flags.values(), *([self.where] if self.where else ()))))
+        named = set().union(*(one.names for one in (*self.flags.values(), *([self.where] if self.where else ()))))
+        asked = {find_column(name, [*known, *self.flags]) for name in named}
         wanted = [*kept, *sorted(asked - set(kept) - set(self.flags))]
         for name in wanted:
             if name not in known:
-                raise DataError(unknown("column", name, known, f"in {source}"))
+                remedy = suggest_backticks(known) if name in named else ""
+                raise DataError(unknown("column", name, known, f"in {source}") + remedy)
+            if known[name].fault:
+                raise DataError(f"column {name!r} in {source} {known[name].fault}")
             if known[name].dtype is None:
                 kind = known[name].kind
                 raise DataError(f"column {name!r} in {source} holds {kind}, not one number or image per event")
@@ -175,12 +181,13 @@ class Ledger:
         """Note the rows that hold NaN or infinities; keep the others."""
         bad = np.zeros(len(index), dtype=bool)
         for name, array in columns.items():
-            if array.dtype.kind != "f" or _sums_up(array):
+            if _is_whole(array):
                 continue
-            wrong = ~np.isfinite(array).reshape(len(index), -1).all(axis=1)
+            wrong = find_bad_rows(array)
             if wrong.any():
                 self.counts[name] = self.counts.get(name, 0) + int(wrong.sum())
                 bad |= wrong
+        columns = {name: np.ma.getdata(array) for name, array in columns.items()}
         if not bad.any():
             return columns
         self.dropped += int(bad.sum())
@@ -199,10 +206,33 @@ class Ledger:
         warnings.warn(f"{self.dropped} rows dropped; {found}", stacklevel=2)
 
 
+def find_bad_rows(array: Array) -> Array:
+    """Find the rows (N,) of a column (N, ...) that hold NaN, infinities or entries that are missing (masked)."""
+    wrong = np.ma.getmaskarray(array).copy()
+    if array.dtype.kind == "f":
+        wrong |= ~np.isfinite(np.ma.getdata(array))
+    return np.asarray(wrong.reshape(len(array), -1).any(axis=1))
+
+
+def _is_whole(array: Array) -> bool:
+    """Whether every entry is there and finite, in one fast pass."""
+    if np.ma.is_masked(array):
+        return False
+    return array.dtype.kind != "f" or _sums_up(array)
+
+
 def _sums_up(array: Array) -> bool:
     """Whether the sum is finite, so that its terms are: one fast pass without a mask."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum(dtype=np.float64)))
+
+
+def _check_faults(known: Mapping[str, Field], source: str) -> None:
+    """Raise DataError for a column that should be numbers, and cannot be read as such."""
+    fault = next(((name, one.fault) for name, one in known.items() if one.fault), None)
+    if fault is not None:
+        remedy = "mend the file, or name the columns to read (read.columns)"
+        raise DataError(f"column {fault[0]!r} in {source} {fault[1]}; {remedy}")
 
 
 def _common_rows(fields: Sequence[Field], source: str) -> int | None:

@@ -30,7 +30,7 @@ class ColumnSummary:
     @classmethod
     def of(cls, values: Array, weights: Array) -> ColumnSummary:
         """Summarise values (N, ...) with weights (N,)."""
-        flat = values.reshape(len(values), -1).astype(np.float64)
+        flat = np.ma.filled(values.reshape(len(values), -1).astype(np.float64), np.nan)
         good = np.isfinite(flat)
         if not good.any():
             return cls(nonfinite=flat.size)
@@ -72,7 +72,7 @@ class Summary:
     def of(cls, columns: Mapping[str, Array], weight: str | None = None) -> Summary:
         """Summarise columns; `weight` names the one that weighs the others (rows of non-finite weight count 0)."""
         rows = len(next(iter(columns.values())))
-        weights = np.ones(rows) if weight is None else columns[weight].astype(np.float64)
+        weights = np.ones(rows) if weight is None else np.ma.filled(columns[weight].astype(np.float64), np.nan)
         weights = np.where(np.isfinite(weights), weights, 0.0)
         ones = np.ones(rows)
         found = {name: ColumnSummary.of(a, ones if name == weight else weights) for name, a in columns.items()}
