@@ -22,7 +22,7 @@ from calque.recipes import describe_recipes, find_recipe, shipped
 
 SOURCE = REPOSITORY / "src" / "calque"
 MODULES = sorted(SOURCE.rglob("*.py"))
-FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "progress", "threads", "geometry"]
+FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "locks", "progress", "threads", "geometry"]
 ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"],
          ["config", "folder", "contexts", "run", "mixture"], ["judging"],
          ["fitting"], ["producing"], ["tuning"], ["pipeline"], ["leaderboard"], ["cli"], ["__main__"]]

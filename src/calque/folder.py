@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from torch import Tensor
 from calque.atomic import replacing, write_bytes
 from calque.config import Config, load_config, to_toml
 from calque.errors import FileError, nearest
+from calque.locks import Lock
 from calque.table import Array
 
 CONFIG, PREPARATION, MODEL = "config.toml", "preparation.json", "model.safetensors"
 SPLIT, CONTEXTS, PROVENANCE = "split.npz", "contexts.npz", "provenance.json"
 HISTORY, BOARD, CHECKPOINT = "history.jsonl", "tensorboard", "checkpoint/state.safetensors"
+TRAINING_LOCK, JUDGING_LOCK = ".training.lock", ".judging.lock"
 SIMULATIONS = "simulations.h5"
 REPORT, PAGE, PLOTS = "report.json", "report.html", "plots"
 
@@ -52,6 +55,20 @@ class ReportFolder:
     def plots(self) -> Path:
         """The folder of single plots."""
         return self.folder / PLOTS
+
+
+def lock_training(folder: Path | None) -> AbstractContextManager[object]:
+    """One process at a time trains in a folder; no lock is needed where there is none."""
+    if folder is None:
+        return nullcontext()
+    return Lock(folder / TRAINING_LOCK, folder, "wait for it, or choose another folder with --out")
+
+
+def lock_judging(folder: Path | None) -> AbstractContextManager[object]:
+    """One process at a time writes a report into a folder; no lock is needed where there is none."""
+    if folder is None:
+        return nullcontext()
+    return Lock(folder / JUDGING_LOCK, f"the report of {folder}", "wait for it")
 
 
 def save_categories(config: Config) -> None:
@@ -94,8 +111,17 @@ def contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write an npz file."""
+    plain: dict[str, Any] = {name: as_plain(array) for name, array in arrays.items()}
     with replacing(path) as beside, beside.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        np.savez_compressed(stream, **plain)  # with allow_pickle = False an older numpy stores one more array
+
+
+def as_plain(array: Array) -> Array:
+    """An array that needs no pickling; raises TypeError for objects."""
+    plain = np.asarray(array)
+    if plain.dtype.hasobject:
+        raise TypeError(f"an array of {plain.dtype} cannot be stored as numbers")
+    return plain
 
 
 def load_arrays(path: Path) -> dict[str, Array]:

@@ -11,7 +11,7 @@ from calque.config import Config
 from calque.errors import ConfigError, FileError
 from calque.fitting import fit
 from calque.fitting.fit import claim, is_finished
-from calque.folder import SIMULATIONS, ReportFolder, is_run, save_categories
+from calque.folder import SIMULATIONS, ReportFolder, is_run, lock_training, save_categories
 from calque.judging.report import Report
 from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, resolve, settings_of
 from calque.kinds import find_kind
@@ -69,6 +69,12 @@ def train(config: Config, resume: bool = False, quiet: bool = False, say: Say = 
     All parts are read before the first is trained: what is wrong with the last shows at once.
     """
     folder = Path(config.out)
+    with lock_training(folder):
+        return train_parts(config, folder, resume, quiet, say)
+
+
+def train_parts(config: Config, folder: Path, resume: bool, quiet: bool, say: Say) -> list[Run]:
+    """What `train` does in a folder that no other process trains in."""
     if is_run(folder) and not resume:
         raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
     config = simulated(config, quiet, say)
@@ -131,6 +137,12 @@ def judge_files(
 
 def run_all(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> None:
     """Read, prepare, fit, judge, produce; with `resume`, what is done stays. Raises CalqueError in one line."""
+    with lock_training(Path(config.out)):
+        run_locked(config, resume, quiet, say)
+
+
+def run_locked(config: Config, resume: bool, quiet: bool, say: Say) -> None:
+    """What `run_all` does in a folder that no other process runs in."""
     runs = train(config, resume, quiet, say)
     for run in runs:
         verdict = judged_before(run, **settings_of(run.config)) if resume else ""

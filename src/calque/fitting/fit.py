@@ -22,7 +22,7 @@ from calque.config import build as build_config
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
-from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
+from calque.fitting.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from calque.fitting.deviance import Deviance
 from calque.fitting.distillation import Distillation
 from calque.fitting.emulation import Emulation
@@ -37,7 +37,7 @@ from calque.fitting.quantising import Quantising
 from calque.fitting.teacher import Teacher, credentials, described, find_teacher, for_student
 from calque.fitting.variational import Variational
 from calque.fitting.watch import Watch
-from calque.folder import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, read_history
+from calque.folder import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, lock_training, read_history
 from calque.kinds import KINDS, find_kind
 from calque.models import Generator
 from calque.preparing import TRAIN, Data
@@ -82,7 +82,7 @@ def fit(
     check_used(config.fit)
     folder = Path(out) if out is not None else None
     device = choose_device(config.fit.device)
-    with threads(config.fit.threads), torch.random.fork_rng(devices=[]):
+    with lock_training(folder), threads(config.fit.threads), torch.random.fork_rng(devices=[]):
         taught = OBJECTIVES[find_kind(config.fit.kind).objective].taught
         tutor = find_teacher(config, taught, teacher, data, lambda wanted: fit(
             data, config=wanted, out=wanted.out if folder else None, resume=resume, quiet=quiet, inputs=inputs))
@@ -96,8 +96,8 @@ def fit(
             objective.learn_from(tutor.generator, device)
             run.provenance["teacher"] = credentials(tutor)
         train(run, objective, data, folder, device, resume, quiet)
-    if folder is not None:
-        run.save(folder)
+        if folder is not None:
+            run.save(folder)
     return run
 
 
@@ -176,7 +176,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
     torch.manual_seed(derive(run.config.seed, "begin"))
     objective.begin(loop.batches.draw)
     checkpoint = folder / CHECKPOINT if folder else None
-    if resume and checkpoint and checkpoint.exists():
+    if resume and checkpoint and has_checkpoint(checkpoint):
         counters, watch.best = load_checkpoint(checkpoint, loop)
         watch.state = counters["watch"]
         entries = until(list(read_history(folder)), loop.step) if folder else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class History:
         if self.path is not None:
             with guarded(self.path), self.path.open("a") as stream:
                 stream.write(json.dumps(entry) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())  # a checkpoint may follow: it must not survive alone
         if self.board is not None:
             self.board.show(entry)
 

@@ -10,7 +10,7 @@ from typing import Any
 from calque.atomic import check_folder
 from calque.config import Config, ReadConfig
 from calque.errors import ConfigError, DataError, FileError
-from calque.folder import ReportFolder
+from calque.folder import ReportFolder, lock_judging
 from calque.geometry import Geometry
 from calque.judging.drawing.plots import draw_plots, write_plots
 from calque.judging.judge import judge_tables
@@ -49,11 +49,15 @@ def judge(
     if out is not None:
         check_folder(Path(out))
     if fake is not None:
-        return judge_samples(run, fake, train, ReportFolder(Path(out)) if out else None, plots, seed,
-                             reading or {}, geometry, settings)
+        place = Path(out) if out is not None else None
+        with lock_judging(place):
+            return judge_samples(run, fake, train, ReportFolder(place) if place else None, plots, seed,
+                                 reading or {}, geometry, settings)
     if isinstance(run, Table) or train is not None or out is not None or reading:
         raise ConfigError("a real sample is judged against a generated one: name both")
-    return judge_run(run if isinstance(run, Run) else load_run(Path(run)), data, plots, seed, geometry, settings)
+    opened = run if isinstance(run, Run) else load_run(Path(run))
+    with lock_judging(opened.folder):
+        return judge_run(opened, data, plots, seed, geometry, settings)
 
 
 def judge_run(

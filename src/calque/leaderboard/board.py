@@ -10,7 +10,7 @@ from pathlib import Path
 from calque.atomic import write_bytes
 from calque.config import CategoryConfig, Config, LeaderboardConfig
 from calque.errors import ConfigError, DivergedError, FileError
-from calque.folder import is_run
+from calque.folder import is_run, lock_training
 from calque.leaderboard.page import save_page
 from calque.leaderboard.ranking import Line, ranked, table
 from calque.leaderboard.rates import rates
@@ -41,6 +41,12 @@ def run_leaderboard(config: Config, resume: bool = False, quiet: bool = False, s
     Each training is judged as it ends and its score is kept in its folder, so that an interrupted board goes on with
     `resume`; the page is written after every seed, with what there is. A training that diverges is a line too.
     """
+    with lock_training(Path(config.out)):
+        return run_locked(config, resume, quiet, say)
+
+
+def run_locked(config: Config, resume: bool, quiet: bool, say: Say) -> Path:
+    """What `run_leaderboard` does in a folder that no other process writes to."""
     board, config = board_of(config), simulated(config, quiet, say)
     todo, done = tasks(config, board), []
     if not resume and any(is_run(task.folder) for task in todo):

@@ -11,7 +11,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import ArrayLike
 
+from calque.atomic import put_in_place
 from calque.errors import CalqueError, DataError, FileError, nearest, unknown
+from calque.locks import lock_output
 from calque.reading.formats import Chosen, Compression, Format, Writer, format_of, writing
 from calque.reading.stream import join
 from calque.table import Array, Table
@@ -25,7 +27,7 @@ class Sink:
 
     `units` default to those of the first table. With `resume`, what a killed writer left is kept aside and
     `salvaged` hands back the rows of it that are complete; without, it is removed. Raises FileError where the disk
-    does not let it.
+    does not let it, or another process writes the same file.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class Sink:
         self._held_rows = 0
         self._writer: Writer | None = None
         self._check_place()
+        self._lock = lock_output(self.path)
+        self._lock.acquire()
         if resume:
             self._set_aside()
         else:
@@ -82,21 +86,30 @@ class Sink:
 
     def close(self) -> None:
         """Write what is held, finish the file and give it its name."""
+        try:
+            self._finish()
+        finally:
+            self._lock.release()
+
+    def _finish(self) -> None:
         if not self._kinds:
             raise DataError(f"nothing was written to {self.path}: no table, so no columns")
         self._flush()
         with writing(self.path):
             self._opened().close()
-            os.replace(self.part, self.path)
+            put_in_place(self.part, self.path)
             self.left.unlink(missing_ok=True)
 
     def abandon(self) -> None:
         """Write what is held and leave it as `NAME.part`, to be resumed."""
-        # whatever ended the writing is the error to show, not what follows from it
-        with contextlib.suppress(CalqueError, OSError, RuntimeError, ValueError):
-            if self._kinds:
-                self._flush()
-                self._opened().close()
+        try:
+            # whatever ended the writing is the error to show, not what follows from it
+            with contextlib.suppress(CalqueError, OSError, RuntimeError, ValueError):
+                if self._kinds:
+                    self._flush()
+                    self._opened().close()
+        finally:
+            self._lock.release()
 
     def salvaged(self, rows: int = 100_000) -> Iterator[Table]:
         """Tables of the complete rows that a killed writer left; none where there are none, or none readable."""

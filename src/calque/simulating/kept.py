@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from calque.atomic import replacing
 from calque.errors import FileError
+from calque.locks import lock_output
 from calque.simulating.calls import Images
 from calque.simulating.parametric import IMAGE, Parametric
 from calque.simulating.parts import Parts
@@ -35,7 +36,7 @@ def keep(simulator: Parametric, parameters: ArrayLike, seed: int, path: Path,
         check_same(path, wanted)
         return False
     parts = Parts(path, wanted)
-    with parts.kept(), replacing(path) as beside:
+    with lock_output(path), parts.kept(), replacing(path) as beside:
         writer = GroupWriter(beside, "", {}, Compression("zlib", 1))
         for table in simulator.tables(parameters, seed, progress, parts):
             writer.write(table.columns)

@@ -16,7 +16,7 @@ from torch import Tensor
 from calque.atomic import write_bytes
 from calque.config import Config
 from calque.fitting.batches import Batches
-from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
+from calque.fitting.checkpoint import has_checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from calque.fitting.fit import StoppedError
 from calque.fitting.loop import Loop
 from calque.fitting.objective import Objective
@@ -26,7 +26,7 @@ from calque.progress import progress
 from calque.seeds import derive
 from calque.simulating import Progress
 
-UNFINISHED = "unfinished.safetensors"
+UNFINISHED = ".unfinished.safetensors"  # after the name of the training
 EVERY = 250  # steps between checkpoints
 
 
@@ -59,7 +59,7 @@ class Stages:
         trained = self.play(name, objective.train(), rows(), wanted)
         if done is not None:
             write_bytes(done, save(contiguous(trained.state_dict())))
-            (done.parent / UNFINISHED).unlink(missing_ok=True)
+            remove_checkpoint(done.with_name(name + UNFINISHED))
         return trained.requires_grad_(False)
 
     def play(self, name: str, objective: Objective, rows: Rows, config: Config) -> Generator:
@@ -69,8 +69,8 @@ class Stages:
         loop = Loop(objective, batches, fit, seed)
         torch.manual_seed(seed)
         objective.begin(loop.batches.draw)
-        path = self.folder / UNFINISHED if self.folder else None
-        if path is not None and path.is_file():
+        path = self.folder / (name + UNFINISHED) if self.folder else None
+        if path is not None and has_checkpoint(path):
             load_checkpoint(path, loop)
         with progress(f"tune {name}", loop.steps, self.quiet) as bar:
             while loop.step < loop.steps:

@@ -16,7 +16,7 @@ from calque.config import build as build_config
 from calque.errors import ConfigError, FileError
 from calque.fitting.fit import stopping
 from calque.fitting.teacher import credentials
-from calque.folder import CONFIG
+from calque.folder import CONFIG, lock_training
 from calque.judging.verdict import reread
 from calque.run import Run, load_run
 from calque.simulating.opening import open_simulator
@@ -68,6 +68,13 @@ def tune(
     opened = simulator or (open_simulator(run.config.simulate) if run.config.simulate else None)
     with torch.random.fork_rng(devices=[]):
         check_settings(config, run, config.frozen or opened is None)
+    with lock_training(folder):
+        return tune_locked(run, data, folder, config, opened, known, seed, resume, quiet)
+
+
+def tune_locked(run: Run, data: Table | str | Path, folder: Path | None, config: TuneConfig,
+                opened: Parametric | None, known: Table | None, seed: int, resume: bool, quiet: bool) -> Tuned:
+    """What `tune` does in a folder that no other process tunes in."""
     if folder is not None:
         check_place(folder, resume)
     images, truth = with_truth(data, run.preparation.columns, run.context.names)
