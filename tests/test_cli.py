@@ -237,7 +237,9 @@ def test_fit_judge_and_produce_do_one_each(shell: Shell, toy: Path) -> None:
     shell.does("produce", folder, "-n", "1e3", "-o", toy / "exact.root", "--exact", "--tree", "muons", "--seed", 1)
     assert len(read(f"{toy}/exact.root:muons")) == 1000
     assert "exact.root is complete already" in shell.does(
-        "produce", folder, "-n", "1e3", "-o", toy / "exact.root", "--exact", "--resume")
+        "produce", folder, "-n", "1e3", "-o", toy / "exact.root", "--exact", "--tree", "muons", "--seed", 1, "--resume")
+    assert "exact.root is there, but was made with seed = 1, now it is 0" in shell.refuses(
+        "produce", folder, "-n", "1e3", "-o", toy / "exact.root", "--exact", "--tree", "muons", "--resume")
 
 
 def test_small_commands(shell: Shell, toy: Path) -> None:

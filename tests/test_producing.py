@@ -28,6 +28,7 @@ from calque.mixture import Mixture
 from calque.preparing import prepare
 from calque.producing import Production, produce
 from calque.producing.plan import Piece, Stream, count, cut, skip
+from calque.producing.record import record_of
 from calque.reading import Sink, read, write
 from calque.reading.root import Root
 from calque.run import Run
@@ -375,7 +376,7 @@ def test_what_was_interrupted_goes_on_to_the_same_events(
     table = read(out)
     for column in long.names:
         assert np.array_equal(table[column].astype(long[column].dtype), long[column]), column
-    assert list(tmp_path.iterdir()) == [out], "nothing else is left"
+    assert set(tmp_path.iterdir()) == {out, record_of(out)}, "nothing else is left"
 
 
 def test_a_resumed_file_is_like_one_that_never_stopped(
@@ -470,7 +471,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes_of_data(flow_run: Run, t
     made = produce(flow_run, 5000, out=out, block=BLOCK, exact=True, quiet=True, resume=True)
     assert 0 < made.drawn < 5000, "what was there was kept"
     assert same(read(out), make(flow_run, 5000, tmp_path / "whole.root"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.root", "whole.root"]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.root", ".a.root.made", "whole.root", ".whole.root.made"}
 
 
 def test_a_header_that_was_torn_is_read_as_far_as_all_its_columns_go(monkeypatch: pytest.MonkeyPatch) -> None:

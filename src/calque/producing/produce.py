@@ -8,21 +8,24 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
 from calque.atomic import write_bytes
-from calque.errors import ConfigError, unknown
+from calque.errors import CalqueError, ConfigError, unknown
+from calque.locks import lock_output
 from calque.mixture import Mixture
 from calque.producing.latent import aim_latents
 from calque.producing.plan import Piece, Stream, count, skip
+from calque.producing.record import check_record, write_record
 from calque.producing.regions import Region
 from calque.producing.sources import Contexts, Source, described, fix_contexts, identify, mix
-from calque.producing.unfinished import check_plan, plan_of, salvage, stoppable
+from calque.producing.unfinished import DrawingError, check_plan, plan_of, salvage, stoppable
 from calque.progress import progress
 from calque.reading import Sink
-from calque.reading.formats import Chosen
+from calque.reading.formats import Chosen, first_line
+from calque.reading.sink import check_output
 from calque.reading.where import Where
 from calque.table import Table
 from calque.threads import ahead, choose_device
@@ -110,39 +113,73 @@ def produce(
     by_rows = not (context is None or isinstance(context, Mapping))
     check(n, by_rows, first_event, block, workers, order=order, precision=precision, way=way)
     check_region(where, by_rows, order, way, data)
-    mixture, path = place(mix(runs), device, way), Path(out).expanduser()
+    path = check_output(out, layout, compression)
+    mixture = place(mix(runs), device, way)
     given = fix_contexts(mixture, context, n, first_event)
     rows = int(n or (len(given.table) if given else 0))
     stream = Stream(mixture, seed, block or mixture.rows, given, mixture.together)
     region = Region.of(stream, where, first_event) if where is not None else None
-    total, begun = count(rows, exact or by_rows, seed, first_event), plan_of(path).is_file()
-    if resume and path.is_file() and not begun:
-        return Production(path, total, 0, 0.0, -1 if region else first_event + total)
-    if region is not None and way == "latent":
-        region = aim_latents(region, data)
+    total = count(rows, exact or by_rows, seed, first_event)
     plan: dict[str, object] = {"n": rows, "seed": seed, "first": first_event, "exact": exact, "order": order,
                                "block": stream.block, "precision": precision, "context": described(given),
-                               "where": where, "way": way, "device": mixture.device.type,
+                               "where": where, "way": way, "device": mixture.device.type, "tree": tree,
+                               "layout": layout, "compression": compression, "columns": list(mixture.runs[0].names),
                                "runs": identify(region.stream.mixture if region else mixture)}
-    if resume and begun:
-        check_plan(path, plan)
+    with lock_output(path):
+        begun = plan_of(path).is_file()
+        if resume and path.is_file() and not begun:
+            check_record(path, plan)
+            return Production(path, total, 0, 0.0, -1 if region else first_event + total)
+        if resume and begun:
+            check_plan(path, plan)
+        if region is not None and way == "latent":
+            region = aim_latents(region, data)
+        return write_events(Work(path, plan, stream, region, total, resume and begun, workers, quiet))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be written: `total` events of a stream, or of a region of it, as the plan says."""
+
+    path: Path
+    plan: Mapping[str, Any]
+    stream: Stream
+    region: Region | None
+    total: int
+    is_begun: bool
+    workers: int
+    quiet: bool
+
+    def tables(self, kept: int) -> Iterator[Table]:
+        """The events as they are drawn, but for the first `kept`."""
+        how = (self.workers, self.plan["precision"], self.stream.mixture.device.type)
+        if self.region is not None:
+            picked = drawn(self.region.draw, self.region.pieces(self.total), *how)
+            return self.region.choose(picked, self.total, kept)
+        pieces = self.stream.pieces(self.total, self.plan["first"], self.plan["order"] == "sorted")
+        return drawn(self.stream.draw, skip(pieces, kept), *how)
+
+    def sink(self) -> Sink:
+        """The file, as it was left."""
+        return Sink(self.path, tree=self.plan["tree"], units=self.stream.mixture.units, resume=self.is_begun,
+                    compression=self.plan["compression"], layout=self.plan["layout"])
+
+
+def write_events(work: Work) -> Production:
+    """Draw and write; the plan lies beside the file until it is complete, the record of it from then on."""
+    path, region = work.path, work.region
     started = time.monotonic()
-    with Sink(path, tree=tree, units=mixture.units, compression=compression, layout=layout,
-              resume=resume and begun) as sink, stoppable(sink):
-        write_bytes(plan_of(path), json.dumps(plan))
-        kept = salvage(sink, mixture) if layout is None else 0  # a layout keeps other columns than are drawn
-        tables: Iterator[Table] = (
-            drawn(stream.draw, skip(stream.pieces(total, first_event, order == "sorted"), kept), workers, precision,
-                  mixture.device.type)
-            if region is None else
-            region.choose(drawn(region.draw, region.pieces(total), workers, precision, mixture.device.type), total,
-                          kept))
-        with progress(f"produce {path.name}", total, quiet) as bar:
-            for table in tables:
+    with work.sink() as sink, stoppable(sink):
+        write_bytes(plan_of(path), json.dumps(work.plan))
+        # a layout keeps other columns than are drawn
+        kept = salvage(sink, work.stream.mixture) if work.plan["layout"] is None else 0
+        with progress(f"produce {path.name}", work.total, work.quiet) as bar:
+            for table in work.tables(kept):
                 sink.write(table)
                 bar(sink.rows, f"{in_words((sink.rows - kept) / max(time.monotonic() - started, 1e-9))}/s")
+    write_record(path, work.plan)
     plan_of(path).unlink(missing_ok=True)
-    after = (region.next_event, region.tried, region.clipped) if region else (first_event + sink.rows,)
+    after = (region.next_event, region.tried, region.clipped) if region else (work.plan["first"] + sink.rows,)
     return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started, *after)
 
 
@@ -191,5 +228,13 @@ def drawn(draw: Callable[[Piece], T], cuts: Iterator[Piece], workers: int, preci
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             return draw(piece)
 
+    def guarded(piece: Piece) -> T:
+        try:
+            return work(piece)
+        except CalqueError:
+            raise
+        except Exception as error:  # whatever a network or the memory does
+            raise DrawingError(f"drawing failed ({type(error).__name__}: {first_line(error)})") from error
+
     with ThreadPoolExecutor(workers) as pool:
-        yield from ahead(pool, work, cuts, 3 * workers)
+        yield from ahead(pool, guarded, cuts, 3 * workers)

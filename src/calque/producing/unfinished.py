@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from calque.errors import FileError
+from calque.errors import CalqueError, FileError
 from calque.fitting.fit import StoppedError
 from calque.mixture import Mixture
 from calque.reading import Sink
+
+
+class DrawingError(CalqueError):
+    """A worker could not draw its events."""
 
 
 def plan_of(path: Path) -> Path:
@@ -20,8 +24,11 @@ def plan_of(path: Path) -> Path:
 
 def check_plan(path: Path, plan: Mapping[str, object]) -> None:
     """Raise FileError unless what was begun is what is asked for now."""
-    before = json.loads(plan_of(path).read_text())
-    for name, value in plan.items():
+    try:
+        before = dict(json.loads(plan_of(path).read_text()))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise FileError(f"{plan_of(path)} is damaged; begin anew without --resume") from error
+    for name, value in json.loads(json.dumps(plan)).items():
         if before.get(name) != value:
             raise FileError(f"{path} was begun with {name} = {before.get(name)}, now it is {value}; "
                             "resume with the same, or begin anew without --resume")
@@ -37,8 +44,10 @@ def salvage(sink: Sink, mixture: Mixture) -> int:
 
 @contextmanager
 def stoppable(sink: Sink) -> Iterator[None]:
-    """Say how to go on after Ctrl-C."""
+    """Say how to go on after Ctrl-C, or where events could not be drawn."""
     try:
         yield
+    except DrawingError as error:
+        raise StoppedError(f"stopped after {sink.rows} events of {sink.path}: {error}; go on with --resume") from error
     except KeyboardInterrupt:
         raise StoppedError(f"stopped after {sink.rows} events of {sink.path}; go on with --resume") from None

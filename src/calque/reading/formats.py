@@ -37,7 +37,8 @@ LAYOUTS = {
     "hits": "hits:Hits",
 }
 Chosen = str | Mapping[str, Any]  # a layout by its name, or its name with settings of its own
-CODECS = ("none", "lz4", "zstd", "zlib")
+LEVELS = {"none": 0, "lz4": 12, "zstd": 22, "zlib": 9}  # the highest of each codec
+CODECS = tuple(LEVELS)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,13 @@ class Compression:
         if codec not in CODECS:
             raise ConfigError(unknown("compression", text, CODECS) + "; a level may follow, as in 'lz4-1'")
         level = match.group(2) if match else None
+        if level and not 1 <= int(level[:4]) <= LEVELS[codec]:
+            raise ConfigError(f"compression {text!r}: {_levels(codec)}")
         return cls(codec, int(level) if level else None)
+
+
+def _levels(codec: str) -> str:
+    return f"levels of {codec} are 1 to {LEVELS[codec]}" if LEVELS[codec] else f"{codec} takes no level"
 
 
 def format_of(path: Path, layout: Chosen | None = None) -> Format:

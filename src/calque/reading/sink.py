@@ -51,7 +51,7 @@ class Sink:
         self._held: list[dict[str, Array]] = []
         self._held_rows = 0
         self._writer: Writer | None = None
-        self._check_place()
+        check_place(self.path)
         self._lock = lock_output(self.path)
         self._lock.acquire()
         if resume:
@@ -149,15 +149,6 @@ class Sink:
                 writer.write({name: array[start : start + step] for name, array in held.items()})
             self._held_rows = 0
 
-    def _check_place(self) -> None:
-        folder = self.path.parent
-        if self.path.is_dir():
-            raise FileError(f"cannot write {self.path}: it is a folder")
-        if not folder.is_dir():
-            raise FileError(f"cannot write {self.path}: there is no folder {folder.resolve()}")
-        if not os.access(folder, os.W_OK):
-            raise FileError(f"cannot write {self.path}: the folder {folder.resolve()} is read-only")
-
     def _set_aside(self) -> None:
         """Keep the leftover with the most rows: a resumed writer may have been killed in its turn."""
         old, new = (sum(_lengths(self.format, path, self.tree)) for path in (self.left, self.part))
@@ -170,6 +161,33 @@ class Sink:
         with writing(self.path):
             for leftover in (self.part, self.left):
                 leftover.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Raise FileError where a file could not be written."""
+    folder = path.parent
+    if path.is_dir():
+        raise FileError(f"cannot write {path}: it is a folder")
+    if not folder.is_dir():
+        raise FileError(f"cannot write {path}: there is no folder {folder.resolve()}")
+    if not os.access(folder, os.W_OK):
+        raise FileError(f"cannot write {path}: the folder {folder.resolve()} is read-only")
+
+
+def check_output(path: str | Path, layout: Chosen | None = None, compression: str = "lz4") -> Path:
+    """The path of a file to write; raises CalqueError where the suffix, layout, compression or place is wrong.
+
+    >>> check_output("events.xyz")
+    Traceback (most recent call last):
+    calque.errors.FileError: 'events.xyz' does not tell its format; known suffixes: ...
+    """
+    place = Path(path).expanduser()
+    if not place.name:
+        raise FileError(f"{str(path)!r} names no file; give one with a suffix, as in events.root")
+    format_of(place, layout)
+    Compression.parse(compression)
+    check_place(place)
+    return place
 
 
 def write(
