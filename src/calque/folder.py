@@ -113,7 +113,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write an npz file."""
     plain: dict[str, Any] = {name: as_plain(array) for name, array in arrays.items()}
     with replacing(path) as beside, beside.open("wb") as stream:
-        np.savez_compressed(stream, **plain)  # with allow_pickle = False an older numpy stores one more array
+        np.savez_compressed(stream, **plain)  # an older numpy would store a setting as one more array
 
 
 def as_plain(array: Array) -> Array:
