@@ -19,7 +19,7 @@ from calque.judging.drawing.pairings import MOST_PAIRS, Placed, Rows, chosen, di
 from calque.judging.drawing.pairs import fill_pair, mean_square, pull
 from calque.judging.drawing.plots import draw_plots, save_plots
 from calque.judging.drawing.tails import share_beyond
-from calque.judging.watching import WATCHABLE
+from calque.judging.watching import list_numbers
 from calque.table import Table
 
 HISTORY: list[dict[str, Any]] = [
@@ -119,15 +119,16 @@ def test_histories_without_numbers_are_left_out() -> None:
 
 
 def test_every_watched_measure_has_a_panel_and_players_are_losses() -> None:
-    history = [{"step": step, "auc": 0.6, "critic": 0.7, "generator": 0.1, **dict.fromkeys(WATCHABLE, 0.3)}
-               for step in range(3)]
+    watched = {"auc": 0.6, "overlap": 0.8, **dict.fromkeys(("ks", "js", "fpd", "coverage", "copying"), 0.3)}
+    assert watched.keys() < set(list_numbers())
+    history = [{"step": step, "critic": 0.7, "generator": 0.1, **watched} for step in range(3)]
     made = curves(history)
     assert made is not None
     assert [axes.get_title(loc="left") for axes in made.figure.axes] == [
-        "AUC", "Kolmogorov–Smirnov", "Jensen–Shannon", "Sliced Wasserstein", "Fréchet physics distance",
-        "Energy distance", "Correlation", "losses"]
+        "AUC", "overlap", "Kolmogorov–Smirnov", "Jensen–Shannon", "Fréchet physics distance",
+        "Coverage", "Copying", "losses"]
     drawn = [[line.get_label() for line in axes.get_lines() if len(line.get_xdata()) == 3] for axes in made.figure.axes]
-    assert drawn == [["auc"], *([name] for name in WATCHABLE), ["critic", "generator"]]
+    assert drawn == [*([name] for name in watched), ["critic", "generator"]]
     assert "Fréchet physics distance from 0.3 at step 0" in made.alt
 
 

@@ -11,6 +11,7 @@ from calque.config import Config
 from calque.errors import ConfigError, FileError
 from calque.fitting import fit
 from calque.fitting.fit import claim, is_finished
+from calque.fitting.watch import check_watch
 from calque.folder import SIMULATIONS, ReportFolder, is_run, lock_training, save_categories
 from calque.judging.report import Report
 from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, resolve, settings_of
@@ -77,6 +78,8 @@ def train_parts(config: Config, folder: Path, resume: bool, quiet: bool, say: Sa
     """What `train` does in a folder that no other process trains in."""
     if is_run(folder) and not resume:
         raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
+    for part in parts(config).values():
+        check_watch(part.fit)
     config = simulated(config, quiet, say)
     samples = [(part, None if resume and is_finished(Path(part.out)) else load_data(part))
                for part in parts(config).values()]

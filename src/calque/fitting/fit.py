@@ -7,6 +7,7 @@ import platform
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from calque import __version__
-from calque.config import Config, check_used, checked, load_config, merge, to_toml
+from calque.config import Config, FitConfig, check_used, checked, load_config, merge, to_toml
 from calque.config import build as build_config
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting.adversarial import Adversarial
@@ -143,6 +144,15 @@ def check_signs(objective: Objective, weights: Tensor, kind: str) -> None:
                         f"subtract{why}; these can: {able}; fit.weights = \"column\" learns the weights")
 
 
+def fit_batch(config: FitConfig, rows: int) -> int:
+    """Events of a batch: a few rows make a small one, with a note; more than the usual ones were asked for."""
+    if rows < config.batch <= FitConfig().batch:
+        warnings.warn(f"fit: a batch of {rows} events, as so many rows train; fit.batch = {config.batch} takes more "
+                      "rows", stacklevel=2)
+        return rows
+    return config.batch
+
+
 def claim(run: Run, folder: Path | None, resume: bool) -> None:
     """Take a folder for a new run; raises FileError rather than overwrite one."""
     if folder is None:
@@ -168,7 +178,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
     x, context, weights = data.encode(TRAIN)
     check_reach(run.generator, x)
     check_signs(objective, weights, config.kind)
-    batch = config.batch if objective.turns else 0
+    batch = fit_batch(config, len(x)) if objective.turns else 0
     loop = Loop(objective, Batches(x, context, weights, batch, device, objective.paired), config, run.config.seed)
     watch = Watch(run, data, config)
     claim(run, folder, resume)  # only now: what cannot be trained leaves no folder behind

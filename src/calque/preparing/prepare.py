@@ -18,6 +18,7 @@ from calque.preparing.precision import codes_of
 from calque.preparing.preparation import Preparation, is_whole
 from calque.preparing.showers import expanded
 from calque.preparing.step import Shape
+from calque.preparing.weight import add_weight_steps
 from calque.seeds import numpy_stream
 from calque.table import Array, Table
 from calque.threads import threads
@@ -172,6 +173,8 @@ def prepare(
     images = {name: table[name] for name in learnt if table[name].ndim > 1}
     chosen = (default_steps(table.select(learnt), context, columns) if steps is None else
               [one for text in steps for one in expanded(text, images)])
+    if table.weight in learnt and table.weight is not None:
+        chosen = add_weight_steps(chosen, table.weight, table[table.weight])
     seen = table.select([*learnt, *context])
     looked = looked_at(seen, rows, seed, any(is_whole(text) for text in chosen))
     preparation = Preparation.fit(seen, chosen, shares, numpy_stream(seed, "fit preparation"), looked, context)

@@ -41,9 +41,9 @@ def curves(history: Sequence[Mapping[str, Any]]) -> Plot | None:
 
 def titles() -> dict[str, str]:
     """Title of everything that may be watched, in the order of the panels."""
-    from calque.judging.watching import WATCHABLE  # late: it brings the measures along
+    from calque.judging.watching import list_numbers  # late: it brings the measures along
 
-    return MERITS | {key: explained(key).title for key in WATCHABLE}
+    return MERITS | {key: explained(key).title for key in list_numbers() if key not in MERITS}
 
 
 def stack(history: Sequence[Mapping[str, Any]], panels: Sequence[Sequence[str]]) -> Figure:
