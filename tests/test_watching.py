@@ -192,7 +192,7 @@ def test_names_are_checked_before_anything_is_read(tmp_path: Path, capsys: pytes
     assert main(["fit", str(toml)]) == 2
     assert "no measure 'overlop' to watch (fit.watch, fit.measures); nearest: overlap" in capsys.readouterr().err
     data = prepare(make_muons(900), steps=STEPS, context=["id"], seed=1)
-    with pytest.raises(ConfigError, match="no measure 'treees' .*; nearest: trees"):
+    with pytest.raises(ConfigError, match=r"no measure 'treees' .*; nearest: trees"):
         fit(data, "flow", out=tmp_path / "run", measures=["treees"], quiet=True, batch=16)
     with pytest.raises(ConfigError, match="'calibration' needs a layout of showers"):
         fit(data, "flow", out=tmp_path / "run", watch="calibration", quiet=True, watch_rows=50, batch=16)
@@ -222,7 +222,7 @@ def test_a_look_takes_no_more_rows_than_it_may(monkeypatch: pytest.MonkeyPatch, 
 def test_a_few_rows_are_trained_on(rows: int, kind: str) -> None:
     data = prepare(make_muons(rows), steps=["standardise *"], seed=1)
     wishes = {} if kind == "mixture" else {"steps": 4, "watch_every": 2}
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="validation rows") as told:
         run = fit(data, kind, quiet=True, **wishes)
     notes = [str(one.message) for one in told]
     trained = int((data.part == TRAIN).sum())

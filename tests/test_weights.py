@@ -144,7 +144,7 @@ def test_what_negative_weights_leave_nothing_of_is_refused() -> None:
     data = prepare(table.with_columns({"c": (table["w"] < 0).astype(int)}), context=["c"])
     with pytest.raises(DataError, match=r"1 of 2 contexts sum to less .*\(first c = 1\).* learn c like other"):
         fit(data, "flow", **TINY)
-    with pytest.raises(ConfigError, match="'auc' cannot be taken with negative weights; these can: ks, .*energy"):
+    with pytest.raises(ConfigError, match=r"'auc' cannot be taken with negative weights; these can: ks, .*energy"):
         fit(prepare(table), "flow", watch="auc", **TINY)
     data = prepare(table, validation=0.3, seed=1)
     data.table["w"][data.part == VALIDATE] = -0.1
