@@ -23,10 +23,13 @@ class Place(NamedTuple):
 
 
 def locate(files: Files, tree: str | None = None, exclude: Sequence[str] = ()) -> list[Place]:
-    """Expand globs and `file:tree`; each file once, sorted. Raises FileError where nothing matches."""
+    """Expand globs and `file:tree`; each table once, files sorted, trees of a file as they were asked for.
+
+    Raises FileError where nothing matches.
+    """
     asked = [files] if isinstance(files, str | Path) else list(files)
-    found = {place.path: place for one in asked for place in _expand(one, tree)}
-    kept = [found[path] for path in sorted(found) if not _excluded(path, exclude)]
+    found = dict.fromkeys(place for one in asked for place in _expand(one, tree))
+    kept = [place for place in sorted(found, key=_path) if not _excluded(place.path, exclude)]
     if not asked:
         raise FileError("no files asked for")
     if not kept:
@@ -35,8 +38,8 @@ def locate(files: Files, tree: str | None = None, exclude: Sequence[str] = ()) -
 
 
 def find(files: Files, exclude: Sequence[str] = ()) -> list[Path]:
-    """List the files that paths and globs mean, sorted."""
-    return [place.path for place in locate(files, exclude=exclude)]
+    """List the files that paths and globs mean, sorted, each once."""
+    return list(dict.fromkeys(place.path for place in locate(files, exclude=exclude)))
 
 
 def fingerprint(path: str | Path) -> dict[str, int | str]:
@@ -56,6 +59,10 @@ def readable(path: Path) -> Path:
         path, folder = folder, folder.parent
     kind = "file" if Path(path.name).suffix in FORMATS else "file or folder"
     raise FileError(unknown(kind, path.name, [entry.name for entry in folder.iterdir()], f"in {folder.resolve()}"))
+
+
+def _path(place: Place) -> Path:
+    return place.path
 
 
 def _expand(asked: str | Path, tree: str | None) -> list[Place]:

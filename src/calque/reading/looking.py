@@ -9,6 +9,7 @@ from pathlib import Path
 from calque.errors import FileError
 from calque.reading.files import locate
 from calque.reading.formats import Chosen, Field
+from calque.reading.omissions import describe_omissions
 from calque.reading.request import Request
 from calque.reading.source import Source
 from calque.reading.summary import Summary
@@ -36,7 +37,10 @@ class TreeLook:
         widths = [max(len(row[column]) for row in cells) for column in range(len(TITLES))]
         table = ["  ".join(_pad(*one) for one in zip(row, widths, range(len(widths)), strict=True)) for row in cells]
         title = f"tree {self.name!r}: " if self.name else ""
-        return [f"{title}{self.rows:,} rows, {len(self.fields)} columns", *(f"  {line.rstrip()}" for line in table)]
+        head = f"{title}{self.rows:,} rows, {len(self.fields)} columns"
+        left_out = describe_omissions(self.fields)
+        lines = [head, *(f"  {line.rstrip()}" for line in table)]
+        return [*lines, f"  {left_out}"] if left_out else lines
 
     def _cells(self, field: Field) -> tuple[str, ...]:
         shape = "×".join(map(str, field.shape))

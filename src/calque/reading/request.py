@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.reading.formats import Field
-from calque.reading.units import check_conversion, convert_values
+from calque.reading.units import convert_values, converted_type
 from calque.reading.where import Where, find_column, suggest_backticks
 from calque.table import Array
 
@@ -80,31 +82,23 @@ class Request:
         if self.weight is not None and known[self.weight].shape:
             raise DataError(f"weight column {self.weight!r} in {source} has shape {known[self.weight].shape} per event")
         rows = _common_rows([known[name] for name in wanted], source)
-        units = {name: self.units.get(name, known[name].unit) for name in kept}
         for name in self.units:
             if name not in known:
                 raise DataError(unknown("column", name, known, f"in {source}, to give a unit to"))
+        gone = [replace(one, name=name) for name, one in known.items() if one.dtype is None]
         return Plan(
             {name: known[name].name for name in wanted},
             tuple(kept),
-            {name: unit for name, unit in units.items() if unit},
+            {},
             rows,
             max(1, sum(known[name].bytes_per_row for name in wanted)),
             self.where,
             source,
             self.flags,
-            self._conversions([known[name] for name in wanted], wanted, source),
+            self.drop_nonfinite,
+            {name: known[name] for name in wanted},
+            tuple(gone) if self.columns is None else (),
         )
-
-    def _conversions(self, fields: Sequence[Field], names: Sequence[str], source: str) -> dict[str, tuple[str, str]]:
-        """The columns, by their new names, that a file states in another unit than is asked for."""
-        found = {}
-        for name, one in zip(names, fields, strict=True):
-            wanted = self.units.get(name, "")
-            if one.unit and wanted and one.unit != wanted:
-                check_conversion(name, source, one.unit, wanted, f"leave {name!r} out of read.units, or correct it")
-                found[name] = (one.unit, wanted)
-        return found
 
     def _renamed(self, fields: Sequence[Field], source: str) -> dict[str, Field]:
         there = {one.name: one for one in fields}
@@ -112,8 +106,8 @@ class Request:
             if old not in there:
                 raise DataError(unknown("column", old, there, f"in {source}, to rename"))
         names = [self.rename.get(name, name) for name in there]
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in Counter(names).items():
+            if count > 1:
                 raise ConfigError(f"rename gives the name {name!r} to two columns of {source}")
         return dict(zip(names, there.values(), strict=True))
 
@@ -122,7 +116,9 @@ class Request:
 class Plan:
     """A request matched with a file: `reads` maps new names to the file's, `rows` is None where unknown.
 
-    `conversions` names columns whose values come in one unit and leave in another.
+    By their new names: `fields` are the columns as the file has them, `conversions` those whose
+    values come in one unit and leave in another, `types` those that leave in another type.
+    `left_out` are columns without numbers that nobody asked for.
     """
 
     reads: dict[str, str]
@@ -133,18 +129,28 @@ class Plan:
     where: Where | None
     source: str
     flags: Mapping[str, Where] = field(default_factory=dict)
+    drop_nonfinite: bool = False
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    left_out: tuple[Field, ...] = ()
     conversions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    types: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
+
+    def type_of(self, name: str) -> np.dtype[Any]:
+        """Type of a column after its conversion."""
+        kind = self.fields[name].dtype
+        assert kind is not None
+        return converted_type(kind, *self.conversions[name]) if name in self.conversions else kind
 
     def piece_rows(self, size: int) -> int:
         """Rows that fill `size` bytes, within reason."""
         return int(np.clip(size // self.row_bytes, 1000, 1_000_000))
 
     def choose(self, piece: Mapping[str, Array], first: int) -> tuple[dict[str, Array], Array]:
-        """Rename, convert units, raise flags, apply the condition, drop what only these needed.
+        """Rename, convert units and types, raise flags, apply the condition, drop what only these needed.
 
         Also the rows' numbers in the file. Conditions see the new names and the converted values.
         """
-        columns = {name: self._converted(name, piece[old]) for name, old in self.reads.items()}
+        columns = {name: self._convert(name, piece[old]) for name, old in self.reads.items()}
         index = np.arange(first, first + len(next(iter(columns.values()))))
         place = f"in {self.source}"
         columns |= {name: flag.mask(columns, place).astype(np.int8) for name, flag in self.flags.items()}
@@ -154,13 +160,14 @@ class Plan:
         mask = self.where.mask(columns, place)
         return {name: column[mask] for name, column in kept.items()}, index[mask]
 
-    def _converted(self, name: str, values: Array) -> Array:
-        if name not in self.conversions:
-            return values
-        try:
-            return convert_values(values, *self.conversions[name])
-        except DataError as error:
-            raise DataError(f"column {name!r} in {self.source}: {error}; leave it out of read.units") from None
+    def _convert(self, name: str, values: Array) -> Array:
+        if name in self.conversions:
+            try:
+                values = convert_values(values, *self.conversions[name])
+            except DataError as error:
+                remedy = f"leave {name!r} out of read.units, or out of read.columns"
+                raise DataError(f"column {name!r} in {self.source}: {error}; {remedy}") from None
+        return values.astype(self.types[name], copy=False) if name in self.types else values
 
 
 class Ledger:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +17,7 @@ from calque.errors import CalqueError, DataError, FileError, nearest, unknown
 from calque.locks import lock_output
 from calque.reading.formats import Chosen, Compression, Format, Writer, format_of, writing
 from calque.reading.stream import join
+from calque.reading.units import convert_table
 from calque.table import Array, Table
 
 BUFFER_ROWS = 250_000
@@ -71,8 +73,13 @@ class Sink:
             self.abandon()
 
     def write(self, table: Table | Mapping[str, ArrayLike]) -> None:
-        """Append rows; the first fix names, types and shapes."""
+        """Append rows; the first fix names, types, shapes and units.
+
+        Later rows are converted to the units of the first. Their types may be narrower: what the
+        type of the file cannot hold exactly is refused. Raises DataError.
+        """
         if isinstance(table, Table):
+            table = convert_table(table, self.units)
             self.units = {**table.units, **self.units}
         columns = self._conform({name: np.asarray(table[name]) for name in table})
         rows = len(next(iter(columns.values())))
@@ -132,7 +139,18 @@ class Sink:
         for name, (_, shape) in self._kinds.items():
             if columns[name].shape[1:] != shape:
                 raise DataError(f"column {name!r} has shape {columns[name].shape[1:]}, {shape} in {self.path}")
-        return {name: columns[name].astype(kind, copy=False) for name, (kind, _) in self._kinds.items()}
+        return {name: self._cast(name, columns[name]) for name in self._kinds}
+
+    def _cast(self, name: str, values: Array) -> Array:
+        """Values in the type of the file; raises DataError unless it holds each of them exactly."""
+        kind = self._kinds[name][0]
+        if not holds(kind, values):
+            largest = f"; its integers reach {values.max()}" if values.dtype.kind in "iu" else ""
+            raise DataError(
+                f"column {name!r} is {kind} in {self.path}, and cannot hold {values.dtype} exactly{largest}; "
+                f"convert it first, or write a first table of a wider type"
+            )
+        return values.astype(kind, copy=False)
 
     def _opened(self) -> Writer:
         if self._writer is None:
@@ -201,6 +219,14 @@ def write(
     """Write one table to one file, whose suffix tells the format; see `Sink`."""
     with Sink(path, tree=tree, compression=compression, layout=layout) as sink:
         sink.write(table)
+
+
+def holds(kind: np.dtype[Any], values: Array) -> bool:
+    """Whether a type is the same as that of values (N, ...), or wider and exact for each of them."""
+    if values.dtype.kind in "iu" and kind.kind == "f":
+        exact = 2 ** (np.finfo(kind).nmant + 1)
+        return not values.size or bool(values.max() <= exact and values.min() >= -exact)
+    return bool(np.can_cast(values.dtype, kind, "safe"))
 
 
 def _lengths(form: Format, path: Path, tree: str) -> Iterator[int]:

@@ -29,8 +29,12 @@ class Source:
 
     @classmethod
     def all(cls, files: Files, tree: str | None, layout: Chosen | None, exclude: Sequence[str]) -> list[Source]:
-        """Open what paths, globs and `file:tree` mean, sorted by path."""
-        return [cls.open(place.path, place.tree, layout) for place in locate(files, tree, exclude)]
+        """Open what paths, globs and `file:tree` mean, sorted by path; each table once."""
+        found: dict[tuple[Path, str], Source] = {}
+        for place in locate(files, tree, exclude):
+            source = cls.open(place.path, place.tree, layout)
+            found.setdefault((place.path.resolve(), source.tree), source)
+        return list(found.values())
 
     @classmethod
     def open(cls, path: Path, tree: str | None = None, layout: Chosen | None = None) -> Source:
@@ -64,19 +68,30 @@ class Source:
         with reading(self.path, self.format.name):
             yield from self.format.iterate(self.path, self.tree, names, rows)
 
-    def events(self, request: Request, rows: int | None = None, limit: int | None = None) -> Iterator[dict[str, Array]]:
-        """Rows that a request wants, under the names it gives them.
+    def find_range(self, plan: Plan, name: str) -> tuple[int, int]:
+        """Find the smallest and the largest of a column's integers and 0."""
+        low = high = 0
+        for piece in self.pieces([plan.reads[name]], plan.piece_rows(PIECE_BYTES)):
+            values = piece[plan.reads[name]]
+            there = np.ma.compressed(values) if np.ma.isMaskedArray(values) else values
+            if there.size:
+                low, high = min(low, int(there.min())), max(high, int(there.max()))
+        return low, high
+
+    def events(
+        self, plan: Plan, rows: int | None = None, limit: int | None = None
+    ) -> Iterator[dict[str, Array]]:
+        """Rows that a plan of this table wants, under the names it gives them.
 
         After the first non-finite number the rest is only counted, then a DataError says how many there are,
-        unless the request drops such rows.
+        unless such rows are dropped.
         """
-        plan = self.plan(request)
-        ledger = Ledger(str(self.path), request.drop_nonfinite)
+        ledger = Ledger(str(self.path), plan.drop_nonfinite)
         first, left = 0, np.inf if limit is None else limit
         for piece in self.pieces(list(plan.reads.values()), rows or plan.piece_rows(PIECE_BYTES)):
             size = len(next(iter(piece.values())))
             chosen, index = plan.choose(piece, first)
-            if not request.drop_nonfinite and len(index) > left:
+            if not plan.drop_nonfinite and len(index) > left:
                 chosen, index = _head(chosen, int(left)), index[: int(left)]
             chosen = ledger.sift(chosen, index)
             chosen = _head(chosen, int(min(left, len(index))))

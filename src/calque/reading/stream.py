@@ -11,14 +11,18 @@ from typing import TypeVar
 import numpy as np
 
 from calque.errors import DataError
+from calque.reading.agreement import agree
 from calque.reading.files import Files
 from calque.reading.formats import Chosen
-from calque.reading.request import Request
+from calque.reading.omissions import warn_omissions
+from calque.reading.request import Plan, Request
 from calque.reading.source import Source
 from calque.reading.summary import Summary
 from calque.table import Array, Table
 
+Task = TypeVar("Task")
 Result = TypeVar("Result")
+Planned = tuple[Source, Plan]
 
 
 def read(
@@ -47,14 +51,14 @@ def read(
     Raises FileError, DataError, ConfigError.
     """
     request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit, flags)
-    sources = Source.all(files, tree, layout, exclude)
+    tables = _plan(Source.all(files, tree, layout, exclude), request, workers)
     if limit is None:
-        parts = _side_by_side(lambda source: Filler.of(source, request), sources, workers)
+        parts = _side_by_side(lambda table: Filler.of(*table), tables, workers)
     else:
-        parts = _first_rows(sources, request, limit)
-    name = _called(sources)
+        parts = _first_rows(tables, limit)
+    name = _called(tables)
     _check_rows(sum(part.rows for part in parts), request, name)
-    table = Table(_join(parts), sources[0].plan(request).units, weight, name)
+    table = Table(_join(parts), dict(tables[0][1].units), weight, name)
     _check_weights(_total(table), request, name)
     return table
 
@@ -79,11 +83,11 @@ def iterate(
     if rows < 1:
         raise DataError(f"rows = {rows}; a table of the stream needs at least one")
     request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit, flags)
-    sources = Source.all(files, tree, layout, exclude)
-    known, name = sources[0].plan(request).units, _called(sources)
+    tables = _plan(Source.all(files, tree, layout, exclude), request, None)
+    known, name = tables[0][1].units, _called(tables)
     seen, total = 0, 0.0
-    for part in regroup(_one_by_one(sources, request, limit, rows), rows):
-        table = Table(part, known, weight, name)
+    for part in regroup(_one_by_one(tables, limit, rows), rows):
+        table = Table(part, dict(known), weight, name)
         seen, total = seen + len(table), total + _total(table)
         yield table
     _check_rows(seen, request, name)
@@ -105,8 +109,11 @@ def summarise(
     """Rows, minima, maxima, means of each file, non-finite numbers counted; `Summary.merged` joins them."""
     request = Request.of(columns, rename, weight, where, None, False)
     sources = Source.all(files, tree, layout, exclude)
-    found = _side_by_side(lambda source: source.summary(request), sources, workers)
-    return {source.path: summary for source, summary in zip(sources, found, strict=True)}
+    summaries = _side_by_side(lambda source: source.summary(request), sources, workers)
+    found: dict[Path, Summary] = {}
+    for source, summary in zip(sources, summaries, strict=True):
+        found[source.path] = found.get(source.path, Summary()) + summary
+    return found
 
 
 class Filler:
@@ -117,11 +124,11 @@ class Filler:
         self.arrays: dict[str, Array] = {}
 
     @classmethod
-    def of(cls, source: Source, request: Request, limit: int | None = None) -> Filler:
+    def of(cls, source: Source, plan: Plan, limit: int | None = None) -> Filler:
         """Fill from a file."""
-        expected = source.plan(request).rows or 0
+        expected = plan.rows or 0
         filler = cls(expected if limit is None else min(expected, limit))
-        for piece in source.events(request, limit=limit):
+        for piece in source.events(plan, limit=limit):
             filler.add(piece)
         return filler
 
@@ -181,37 +188,47 @@ def _join(parts: list[Filler]) -> dict[str, Array]:
     return {name: take[0](name) if len(take) == 1 else np.concatenate([one(name) for one in take]) for name in names}
 
 
-def _side_by_side(work: Callable[[Source], Result], sources: Sequence[Source], workers: int | None) -> list[Result]:
-    threads = min(len(sources), workers or os.cpu_count() or 1)
+def _plan(sources: Sequence[Source], request: Request, workers: int | None) -> list[Planned]:
+    """Every table with what is read of it, once they agree."""
+    plans = _side_by_side(lambda source: source.plan(request), sources, workers)
+    agreed = agree(sources, plans, request)
+    warn_omissions(agreed)
+    return list(zip(sources, agreed, strict=True))
+
+
+def _side_by_side(
+    work: Callable[[Task], Result], tasks: Sequence[Task], workers: int | None
+) -> list[Result]:
+    threads = min(len(tasks), workers or os.cpu_count() or 1)
     if threads == 1:
-        return [work(source) for source in sources]
+        return [work(task) for task in tasks]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, sources))
+        return list(pool.map(work, tasks))
 
 
-def _first_rows(sources: Sequence[Source], request: Request, limit: int) -> list[Filler]:
+def _first_rows(tables: Sequence[Planned], limit: int) -> list[Filler]:
     parts: list[Filler] = []
-    for source in sources:
+    for source, plan in tables:
         if limit > 0:
-            parts.append(Filler.of(source, request, limit))
+            parts.append(Filler.of(source, plan, limit))
             limit -= parts[-1].rows
     return parts
 
 
 def _one_by_one(
-    sources: Sequence[Source], request: Request, limit: int | None, rows: int
+    tables: Sequence[Planned], limit: int | None, rows: int
 ) -> Iterator[dict[str, Array]]:
-    for source in sources:
-        for piece in source.events(request, rows, limit):
+    for source, plan in tables:
+        for piece in source.events(plan, rows, limit):
             yield piece
             limit = None if limit is None else limit - len(next(iter(piece.values())))
         if limit == 0:
             return
 
 
-def _called(sources: Sequence[Source]) -> str:
-    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    return f"{sources[0].path}{more}"
+def _called(tables: Sequence[Planned]) -> str:
+    more = f" and {len(tables) - 1} more" if len(tables) > 1 else ""
+    return f"{tables[0][0].path}{more}"
 
 
 def _total(table: Table) -> float:

@@ -82,12 +82,14 @@ def convert_values(values: Array, from_unit: str, to_unit: str) -> Array:
     if factor == 1:
         return values
     kind = converted_type(values.dtype, from_unit, to_unit)
-    if values.dtype.kind in "iu" and len(values) and not fits_float64(values):
-        raise DataError(f"integers beyond 2^53 would lose digits in the conversion from {from_unit!r} to {to_unit!r}")
+    if values.dtype.kind in "iu" and not fits_float64(values):
+        lost = f"from {from_unit!r} to {to_unit!r}"
+        raise DataError(f"integers beyond 2^53 would lose digits in the conversion {lost}")
     wide = values.astype(np.result_type(kind, np.float64), copy=False)
     # 1/100 has no exact float, 100 has: a division rounds once
     scaled = wide * float(factor) if factor > 1 else wide / float(1 / factor)
-    return np.asarray(scaled.astype(kind, copy=False))
+    # entries that are missing (masked) become NaN
+    return np.ma.filled(scaled.astype(kind, copy=False), np.nan)
 
 
 def converted_type(kind: np.dtype[Any], from_unit: str, to_unit: str) -> np.dtype[Any]:
@@ -128,29 +130,36 @@ def convert_table(table: Table, units: Mapping[str, str]) -> Table:
         return table
     new = {}
     for name, unit in wanted.items():
-        try:
-            new[name] = convert_values(table[name], table.units[name], unit)
-        except DataError as error:
-            raise DataError(_worded(name, table.source, table.units[name], unit, error)) from None
+        which = f"column {name!r} of {table.source}"
+        check_conversion(table.units[name], unit, which, "is asked for", "leave the column out")
+        new[name] = convert_values(table[name], table.units[name], unit)
     return replace(table, columns={**table.columns, **new}, units={**table.units, **wanted})
 
 
-def check_conversion(column: str, source: str, from_unit: str, to_unit: str, remedy: str = "") -> None:
-    """Raise DataError naming column, file and both units, unless one can be converted to the other."""
+def check_conversion(from_unit: str, to_unit: str, which: str, why: str, remedy: str) -> None:
+    """Raise DataError unless one unit can be converted to the other.
+
+    Parameters
+    ----------
+    from_unit, to_unit : str
+        See `convert_factor`.
+    which : str
+        The column and its file, as in "column 'z' of a.root".
+    why : str
+        Where the second unit comes from, as in "is asked for" or "in b.root".
+    remedy : str
+        What to do.
+    """
     try:
         _exact_factor(from_unit, to_unit)
     except DataError as error:
-        raise DataError(_worded(column, source, from_unit, to_unit, error, remedy)) from None
+        raise DataError(f"{which} is in {from_unit!r}, {to_unit!r} {why}: {error}; {remedy}") from None
 
 
 def fits_float64(values: Array) -> bool:
     """Whether integers (N, ...) keep all their digits in float64; True for none."""
-    return not values.size or bool(values.max() <= EXACT and values.min() >= -EXACT)
-
-
-def _worded(column: str, source: str, from_unit: str, to_unit: str, error: DataError, remedy: str = "") -> str:
-    behind = f"; {remedy}" if remedy else ""
-    return f"column {column!r} is in {from_unit!r} in {source}, {to_unit!r} is asked for: {error}{behind}"
+    there = np.ma.compressed(values) if np.ma.isMaskedArray(values) else values
+    return not there.size or bool(there.max() <= EXACT and there.min() >= -EXACT)
 
 
 @lru_cache(maxsize=256)
