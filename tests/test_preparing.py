@@ -35,10 +35,14 @@ CATALOGUE = {
     "bounds": "bounds u p low=0 high=1000",
     "bounds on one side": "bounds p low=0",
     "floor": "floor z at=0.1",
+    "periodic": "periodic angle",
+    "periodic in degrees": "periodic degrees low=0 period=360 knots=40",
+    "lattice": "lattice v",
+    "lattice of a given step": "lattice v step=0.01",
 }
 BIJECTIONS = [name for name, text in CATALOGUE.items()
-              if text.split()[0] not in ("rotation", "reflection", "discrete", "constant", "spike", "floor")]
-EXACT = ("discrete", "constant", "spike", "spike at a value", "floor")
+              if text.split()[0] not in ("rotation", "reflection", "discrete", "constant", "spike", "floor", "lattice")]
+EXACT = ("discrete", "constant", "spike", "spike at a value", "floor", "lattice", "lattice of a given step")
 
 
 def columns() -> dict[str, torch.Tensor]:
@@ -47,6 +51,7 @@ def columns() -> dict[str, torch.Tensor]:
     return {"a": a, "b": b, "p": torch.exp(a), "u": torch.rand(ROWS, dtype=torch.float64),
             "angle": (torch.rand(ROWS, dtype=torch.float64) - 0.5) * 6.28, "other": 3 * torch.sin(b),
             "k": torch.randint(-1, 3, (ROWS,), dtype=torch.float64), "c": torch.full_like(a, -4.2),
+            "degrees": 360 * torch.rand(ROWS, dtype=torch.float64) ** 3, "v": (100 * b).round() / 100,
             "z": torch.where(a > 0.3, torch.exp(a), 0.0),
             "s": torch.where(a > 1, -4.2, b), "t": torch.where(a > 1, 0.3, a)}
 

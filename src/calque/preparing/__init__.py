@@ -1,6 +1,17 @@
 """Invertible steps between physical columns and what a network sees."""
 
-from calque.preparing import elementwise, empirical, exact, kinematics, scores, showers, voxels, whiten
+from calque.preparing import (
+    elementwise,
+    empirical,
+    exact,
+    kinematics,
+    lattice,
+    periodic,
+    scores,
+    showers,
+    voxels,
+    whiten,
+)
 from calque.preparing.context import Context
 from calque.preparing.preparation import Preparation
 from calque.preparing.prepare import JUDGE, TRAIN, VALIDATE, Data, prepare
@@ -19,6 +30,8 @@ __all__ = [
            "empirical",
            "exact",
            "kinematics",
+           "lattice",
+           "periodic",
            "prepare",
            "scores",
            "showers",

@@ -30,7 +30,7 @@ def weighted_quantiles(x: Tensor, weights: Tensor, levels: Tensor) -> Tensor:
 
 def interpolate(at: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Straight lines through (x, y), both (K,) and x ascending; flat outside."""
-    right = torch.searchsorted(x, at).clamp(1, len(x) - 1)
+    right = torch.searchsorted(x, at).clamp(1, x.shape[0] - 1)
     left = right - 1
     share = ((at - x[left]) / (x[right] - x[left]).clamp(min=torch.finfo(x.dtype).tiny)).clamp(0, 1)
     return y[left] + share * (y[right] - y[left])
@@ -129,13 +129,13 @@ class Quantile(Elementwise):
         return self.grid[-1] - self.grid[0]
 
 
-def knots_for(rows: float, reach: float) -> int:
+def knots_for(rows: float, reach: float, fewest: int = FEWEST_KNOTS) -> int:
     """Quantiles that so many rows bear: a few rows lie between two of them in the middle.
 
     >>> knots_for(1000, 3.3), knots_for(50_000, 4.3)
     (400, 3440)
     """
-    return int(min(max(2 * reach * 0.4 * rows / ROWS_A_KNOT, FEWEST_KNOTS), MOST_KNOTS))
+    return int(min(max(2 * reach * 0.4 * rows / ROWS_A_KNOT, fewest), MOST_KNOTS))
 
 
 def rising(grid: Tensor) -> Tensor:

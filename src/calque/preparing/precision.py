@@ -127,9 +127,10 @@ def as_floats(array: Array, dtype: np.dtype[Any]) -> tuple[Array, int]:
 def follow_double(step: Step, double: Collection[str]) -> set[str]:
     """Mark a step that has to work in double precision; names of the columns after it that need it."""
     step.doubles = tuple(name for name in step.columns if name in double)
-    step.precise = bool(step.doubles) or bool(set(step.given) & set(double))
+    needed = bool(step.doubles) or bool(set(step.given) & set(double))
+    step.precise = needed or step.exacting
     left = set(double) - set(step.columns)
-    return left | set(step.outputs) if step.precise else left - set(step.outputs)
+    return left | set(step.outputs) if needed else left - set(step.outputs)
 
 
 def take_apart(step: Step, double: Collection[str], shapes: Mapping[str, Shape]) -> list[Step]:

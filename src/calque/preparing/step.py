@@ -49,6 +49,7 @@ class Step(nn.Module):
     separable: ClassVar[bool] = False  # acts on each column alone: may be taken apart
     whole_numbers: ClassVar[bool] = False  # may be given one column of 64-bit integers as such
     given: tuple[str, ...] = ()
+    exacting: ClassVar[bool] = False  # draws in double precision, whatever its columns
     pixels: int = 1  # rows of an event, while the step is fitted
     precise: bool = False  # draws in double precision
     doubles: tuple[str, ...] = ()  # columns that are drawn in double precision
