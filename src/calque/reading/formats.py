@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -45,7 +45,8 @@ CODECS = tuple(LEVELS)
 class Field:
     """One column of a file: `dtype` is None where events hold lists or objects, `rows` where they must be counted.
 
-    `fault` says why a column of numbers cannot be read; a request that does not name its columns fails with it.
+    `fault` says why a column of numbers cannot be read; a request that does not name its columns fails with it. `item`
+    is the type of the entries where each event holds a list of numbers, of the shape `shape` each.
     """
 
     name: str
@@ -55,11 +56,19 @@ class Field:
     rows: int | None = None
     kind: str = ""
     fault: str = ""
+    item: np.dtype[Any] | None = None
 
     @property
     def bytes_per_row(self) -> int:
         """Bytes that one event of this column takes."""
         return 0 if self.dtype is None else self.dtype.itemsize * int(np.prod(self.shape, dtype=int))
+
+
+class Lists(NamedTuple):
+    """One list per event: their lengths (E,), and the entries of all lists one after another (N, ...)."""
+
+    counts: Array
+    values: Array
 
 
 class Writer(Protocol):
@@ -89,6 +98,12 @@ class Format(ABC):
     @abstractmethod
     def iterate(self, path: Path, tree: str, columns: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
         """Columns in pieces of about `rows` rows; missing entries are NaN, of integers and booleans masked."""
+
+    def iterate_lists(
+        self, path: Path, tree: str, columns: Sequence[str], rows: int
+    ) -> Iterator[dict[str, Array | Lists]]:
+        """Columns in pieces of about `rows` events, lists among them."""
+        raise ConfigError(f"read.per: lists are read from ROOT and Parquet files, not from {self.name} files")
 
     @abstractmethod
     def open(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> Writer:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import awkward as ak
 import numpy as np
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.geometry import Geometry
+from calque.reading.branches import find_columns, read_columns
 from calque.reading.deposits import Deposits, check_written, geometry_of
 from calque.reading.formats import Compression, Field, Writer
 from calque.reading.root import Root, TreeWriter, opened, storable
@@ -64,9 +65,11 @@ class Hits(Root):
         deposits = Deposits(path, geometry.shapes)
         with opened(path) as file:
             table = file[tree]
+            there = find_columns(table, plain)
             for start in range(0, table.num_entries, rows):
                 part = {"entry_start": start, "entry_stop": min(start + rows, table.num_entries)}
-                found = {name: table[name].array(**part, library="np") for name in plain}
+                values = read_columns(table, [there[name] for name in plain], *part.values())
+                found = dict(zip(plain, cast(list[Array], values), strict=True))
                 if len(plain) < len(columns):
                     cell, energy = (table[name].array(**part, library="ak") for name in (self.cell, self.energy))
                     packed = dense(cell, energy, geometry.size, f"{path}, rows from {start}")

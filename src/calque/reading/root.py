@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +11,11 @@ import numpy as np
 import uproot
 
 from calque.errors import FileError
-from calque.reading.formats import Compression, Field, Format, Writer, reading
+from calque.reading.branches import Column, find_columns, is_tree, read_columns
+from calque.reading.formats import Compression, Field, Format, Lists, Writer, reading
 from calque.table import Array
 
-UNIT = re.compile(r"(\S+)\s+\[([^\]]+)\]")
+TREES = ("TTree", "TNtuple", "TNtupleD")
 
 
 class Root(Format):
@@ -27,20 +27,27 @@ class Root(Format):
         """TTrees and RNTuples of the file, by path without cycle."""
         with opened(path) as file:
             found = file.classnames(recursive=True, cycle=False)
-            return [name for name, kind in found.items() if kind == "TTree" or kind.endswith("RNTuple")]
+            return [name for name, kind in found.items() if kind in TREES or kind.endswith("RNTuple")]
 
     def describe(self, path: Path, tree: str) -> list[Field]:
-        """Branches: lists and objects have no dtype."""
+        """Branches and members of branches: lists and objects have no dtype."""
         with opened(path) as file:
-            table = file[tree]
-            return _branches(table) if _is_tree(table) else _fields(table)
+            return [column.field for column in find_columns(file[tree]).values()]
 
     def iterate(self, path: Path, tree: str, columns: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
         """Columns in pieces that end where baskets do, where those are small enough."""
+        yield from cast(Iterator[dict[str, Array]], self.iterate_lists(path, tree, columns, rows))
+
+    def iterate_lists(
+        self, path: Path, tree: str, columns: Sequence[str], rows: int
+    ) -> Iterator[dict[str, Array | Lists]]:
+        """The same, lists of numbers among them."""
         with opened(path) as file:
             table = file[tree]
-            for first, last in _steps(table, columns, rows):
-                yield _arrays(table, columns, first, last)
+            there = find_columns(table, columns)
+            chosen = [there[name] for name in columns]
+            for first, last in _steps(table, chosen, rows):
+                yield dict(zip(columns, read_columns(table, chosen, first, last), strict=True))
 
     def open(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> Writer:
         """Begin a file with one TTree."""
@@ -102,43 +109,7 @@ def opened(path: Path) -> Iterator[Any]:
             yield file
 
 
-def _is_tree(table: Any) -> bool:
-    return isinstance(table, uproot.TTree)
-
-
-def _branches(tree: Any) -> list[Field]:
-    units = dict(UNIT.findall(tree.title or ""))
-    fields = []
-    for name in tree.keys(full_paths=False):
-        branch = tree[name]
-        shown = branch.interpretation
-        dtype = shown.to_dtype if isinstance(shown, uproot.AsDtype) else np.dtype(object)
-        unit = units.get(name) or _bracketed(branch.title)
-        fields.append(_field(name, dtype, unit, tree.num_entries, branch.typename))
-    return fields
-
-
-def _bracketed(title: str) -> str:
-    # "px [GeV]" has a unit; "px/F", "image[3][4]/F" and "fPx[MCTrack_]" have none
-    match = re.search(r"\s\[([^\]]+)\]\s*$", title or "")
-    return match.group(1) if match else ""
-
-
-def _fields(ntuple: Any) -> list[Field]:
-    fields = []
-    for name in ntuple.keys(recursive=False):
-        one = ntuple.arrays([name], entry_start=0, entry_stop=min(1, ntuple.num_entries), library="np")[name]
-        fields.append(_field(name, np.dtype((one.dtype, one.shape[1:])), "", ntuple.num_entries, ntuple[name].typename))
-    return fields
-
-
-def _field(name: str, dtype: np.dtype[Any], unit: str, rows: int, kind: str) -> Field:
-    base, shape = dtype.subdtype or (dtype, ())
-    numbers = base.kind in "biuf"
-    return Field(name, base.newbyteorder("=") if numbers else None, shape if numbers else (), unit, int(rows), kind)
-
-
-def _steps(table: Any, columns: Sequence[str], rows: int) -> Iterator[tuple[int, int]]:
+def _steps(table: Any, columns: Sequence[Column], rows: int) -> Iterator[tuple[int, int]]:
     """Ranges of rows, ended at common basket ends unless that would be over four times too long."""
     ends, start = _ends(table, columns), 0
     while start < table.num_entries:
@@ -150,18 +121,13 @@ def _steps(table: Any, columns: Sequence[str], rows: int) -> Iterator[tuple[int,
         start = stop
 
 
-def _ends(table: Any, columns: Sequence[str]) -> Array:
-    if _is_tree(table):
-        wanted = set(columns)
-        return np.asarray(table.common_entry_offsets(filter_branch=lambda branch: branch.name in wanted))
+def _ends(table: Any, columns: Sequence[Column]) -> Array:
+    """Rows at which every column has the end of a basket, or of a cluster."""
+    if is_tree(table):
+        offsets = [set(column.branch.entry_offsets) for column in columns]
+        return np.asarray(sorted(set.intersection(*offsets)))
     starts = [cluster.num_first_entry for cluster in table.cluster_summaries]
     return np.asarray([*starts, table.num_entries])
-
-
-def _arrays(table: Any, columns: Sequence[str], start: int, stop: int) -> dict[str, Array]:
-    if _is_tree(table):
-        return {name: table[name].array(entry_start=start, entry_stop=stop, library="np") for name in columns}
-    return cast(dict[str, Array], table.arrays(list(columns), entry_start=start, entry_stop=stop, library="np"))
 
 
 def storable(array: Array) -> Array:
