@@ -7,25 +7,32 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import small_fit
 
 from calque import atomic, locks
 from calque.atomic import write_bytes
-from calque.errors import CalqueError, ConfigError, FileError
+from calque.config import build, merge
+from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting.checkpoint import load_checkpoint, previous_of, read_newest, store
 from calque.fitting.fit import StoppedError
+from calque.fitting.loop import Loop
 from calque.judging.verdict import judge
 from calque.locks import Lock, lock_output
+from calque.pipeline import train
 from calque.producing import produce
 from calque.producing.record import record_of
+from calque.provenance import is_finished
 from calque.reading import Sink, read
 from calque.reading.sink import check_output
-from calque.run import Run
+from calque.run import Run, load_run
 from calque.table import Table
 
 HOLDER = """
@@ -299,3 +306,86 @@ def test_outputs_that_cannot_be_written_are_refused(
             attempt()
         assert isinstance(caught.value, CalqueError)
     assert list(tmp_path.iterdir()) == []
+
+
+def begun_training(tmp_path: Path, **over: Any) -> tuple[Any, Path]:
+    """The settings of a training on a file, which was killed after its first checkpoint."""
+    stream = np.random.default_rng(0)
+    np.savez(tmp_path / "a.npz", x=stream.normal(size=600), y=stream.normal(size=600))
+    raw = {"seed": 1, "out": str(tmp_path / "run"), "read": {"files": str(tmp_path / "a.npz")},
+           "fit": {"kind": "realnvp", "steps": 4, "batch": 64, "checkpoint_every": 2, "watch_every": 100,
+                   "measures": [], "watch": "latest", "model": {"transforms": 1, "hidden": [4]}, **over}}
+    config = build(raw, "here")
+    stop_after(config, 2)
+    return raw, tmp_path / "run"
+
+
+def stop_after(config: Any, step: int, resume: bool = False) -> None:
+    """Train up to a step, and be killed there."""
+    check = Loop.check
+
+    def killed(loop: Loop) -> None:
+        check(loop)
+        if loop.step > step:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "check", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, resume=resume, quiet=True, say=lambda text: None)
+
+
+def test_a_training_goes_on_only_with_its_own_seed_settings_and_data(tmp_path: Path) -> None:
+    raw, folder = begun_training(tmp_path)
+    split = (folder / "split.npz").read_bytes()
+    go_on = partial(train, resume=True, quiet=True, say=lambda text: None)
+    for change, message in (({"seed": 2}, "was begun with seed = 1, now it is 2"),
+                            ({"fit": {"steps": 6}}, r"other settings in \[fit\] \(steps = 4\)"),
+                            ({"prepare": {"judging": 0.5}}, r"other settings in \[prepare\]")):
+        with pytest.raises(ConfigError, match=message):
+            go_on(build(merge(raw, change), "here"))
+    whole = (tmp_path / "a.npz").read_bytes()
+    np.savez(tmp_path / "a.npz", x=np.arange(600.0), y=np.arange(600.0))
+    with pytest.raises(DataError, match=r"was begun with other data: .*a.npz has changed since \(its contents\)"):
+        go_on(build(raw, "here"))
+    assert (folder / "split.npz").read_bytes() == split
+    (tmp_path / "a.npz").write_bytes(whole)
+    run, = go_on(build(raw, "here"))
+    assert run.provenance["steps"] == 4
+    (tmp_path / "a.npz").write_bytes(b"")
+    with pytest.raises(DataError, match="has changed since"):
+        go_on(build(raw, "here"))
+
+
+def test_seconds_add_up_over_interruptions(tmp_path: Path) -> None:
+    raw, folder = begun_training(tmp_path)
+    path = folder / "checkpoint" / "state.safetensors"
+    counters, tensors = read_newest(path)
+    assert counters["seconds"] > 0
+    store(path, tensors, json.dumps({**counters, "seconds": 1e6}))
+    run, = train(build(raw, "here"), resume=True, quiet=True, say=lambda text: None)
+    assert 1e6 < run.provenance["fit_seconds"] < 1e6 + 1000
+
+
+def test_a_damaged_folder_is_mended_by_resume(tmp_path: Path) -> None:
+    raw, folder = begun_training(tmp_path)
+    go_on = partial(train, build(raw, "here"), resume=True, quiet=True)
+    go_on(say=lambda text: None)
+    whole = {name: (folder / name).read_bytes() for name in ("model.safetensors", "preparation.json", "split.npz")}
+    for name, content in whole.items():
+        (folder / name).write_bytes(content[:-9])
+        with warnings.catch_warnings(record=True):
+            go_on(say=lambda text: None)
+        assert (folder / name).read_bytes() == content
+        load_run(folder)
+
+
+def test_later_settings_may_change_and_the_folder_stays_whole(tmp_path: Path, journal: list[tuple[str, str]]) -> None:
+    raw, folder = begun_training(tmp_path)
+    train(build(raw, "here"), resume=True, quiet=True, say=lambda text: None)
+    journal.clear()
+    config = build(merge(raw, {"judge": {"rows": 200}}), "here")
+    train(config, resume=True, quiet=True, say=lambda text: None)
+    assert [words.split()[1] for call, words in journal if call == "rename"] == ["provenance.json", "config.toml"]
+    assert load_run(folder).config.judge.rows == 200
+    assert is_finished(folder)

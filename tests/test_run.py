@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,11 @@ import calque
 from calque.config import Config, build, load_config
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.fitting import fit
-from calque.folder import save_categories
 from calque.judging.verdict import judge, judged_before, reread
 from calque.mixture import Mixture, load, runs_in
 from calque.models import DenseGenerator
 from calque.preparing import TRAIN, prepare
+from calque.provenance import is_finished, save_categories, unsealed
 from calque.reading import fingerprint, write
 from calque.run import BLOCK, Run, chunk, load_run
 from calque.table import Layout, Table
@@ -231,7 +232,7 @@ def test_a_half_written_folder_says_so(folder: Path, name: str) -> None:
 def test_a_damaged_folder_is_one_line(folder: Path, name: str, content: bytes | None) -> None:
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(FileError, match=r"run is damaged \(.+\); train it again") as caught:
+    with pytest.raises(FileError, match=r"is not what was trained|provenance.json is damaged") as caught:
         load(folder)
     assert "\n" not in str(caught.value)
 
@@ -239,9 +240,55 @@ def test_a_damaged_folder_is_one_line(folder: Path, name: str, content: bytes | 
 def test_a_model_that_does_not_fit_is_one_line(folder: Path) -> None:
     text = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(text.replace("hidden = [16]", "hidden = [17]"))
+    with pytest.raises(FileError, match=r"config.toml is not what was trained \(its hash differs\)"):
+        load(folder)
+    unseal(folder)
     with pytest.raises(FileError, match="damaged") as caught:
         load(folder)
     assert "\n" not in str(caught.value)
+
+
+def unseal(folder: Path) -> None:
+    """Make a folder one from before there were hashes."""
+    kept = json.loads((folder / "provenance.json").read_text())
+    (folder / "provenance.json").write_text(json.dumps(unsealed(kept)))
+
+
+def test_a_folder_without_hashes_still_loads(folder: Path) -> None:
+    before = load_run(folder)
+    unseal(folder)
+    assert same(load_run(folder).sample(50), before.sample(50))
+
+
+@pytest.mark.parametrize("name", [*NEEDED, "config.toml", "split.npz", "contexts.npz"])
+def test_every_flipped_bit_is_found(folder: Path, name: str) -> None:
+    whole = (folder / name).read_bytes()
+    for place in np.random.default_rng(0).integers(0, 8 * len(whole), 12):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << (place % 8)
+        (folder / name).write_bytes(flipped)
+        with pytest.raises(FileError) as caught:
+            load(folder)
+        assert "\n" not in str(caught.value)
+        assert not is_finished(folder), "so that --resume makes it anew"
+    (folder / name).write_bytes(whole)
+    assert is_finished(folder)
+
+
+def test_what_may_not_be_read_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(error: Exception) -> Any:
+        def failing(*_: Any) -> None:
+            raise error
+        return failing
+
+    refusals = {"Permission denied": PermissionError(13, "Permission denied", str(folder)),
+                "not enough memory to open": MemoryError(),
+                "is not enough memory to": RuntimeError("DefaultCPUAllocator: not enough memory: you tried")}
+    for message, error in refusals.items():
+        monkeypatch.setattr("calque.run.load_tensors", fail(error))
+        with pytest.raises(FileError, match=message) as caught:
+            load(folder)
+        assert "damaged" not in str(caught.value)
 
 
 def test_a_torn_history_is_read_up_to_the_tear(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from calque.atomic import replacing, write_bytes
-from calque.config import Config, load_config, to_toml
+from calque.config import Config, load_config
 from calque.errors import FileError, nearest
 from calque.locks import Lock
 from calque.table import Array
@@ -44,7 +45,10 @@ class ReportFolder:
     def read(self) -> dict[str, Any]:
         """The numbers that were kept, or nothing."""
         kept = self.folder / REPORT
-        return dict(json.loads(kept.read_text())) if kept.is_file() else {}
+        try:
+            return dict(json.loads(kept.read_text())) if kept.is_file() else {}
+        except (ValueError, TypeError, RecursionError):  # damaged: it is judged again
+            return {}
 
     @property
     def page(self) -> Path:
@@ -71,11 +75,6 @@ def lock_judging(folder: Path | None) -> AbstractContextManager[object]:
     return Lock(folder / JUDGING_LOCK, f"the report of {folder}", "wait for it")
 
 
-def save_categories(config: Config) -> None:
-    """Mark the folder of a configuration complete: all its categories are trained."""
-    write_bytes(Path(config.out) / CONFIG, to_toml(config.tables()) + "\n")
-
-
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, finished or not, or a run of categories."""
     return (folder / CONFIG).is_file()
@@ -95,13 +94,16 @@ def read_config(folder: Path) -> Config:
 
 
 def read_history(folder: Path) -> Iterator[dict[str, Any]]:
-    """Entries of the training history; a torn last line is left out."""
+    """Entries of the training history, up to the first that is torn or damaged."""
     if (folder / HISTORY).is_file():
-        for line in (folder / HISTORY).read_text().splitlines():
+        for line in (folder / HISTORY).read_text(errors="replace").splitlines():
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
                 return
+            if not isinstance(entry, dict) or not isinstance(entry.get("step"), int):
+                return
+            yield entry
 
 
 def contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -124,7 +126,7 @@ def as_plain(array: Array) -> Array:
     return plain
 
 
-def load_arrays(path: Path) -> dict[str, Array]:
-    """Read an npz file."""
-    with np.load(path, allow_pickle=False) as archive:
+def load_arrays(content: bytes) -> dict[str, Array]:
+    """The arrays of an npz file."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

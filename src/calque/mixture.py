@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calque.contexts import Fixed, Given, shares_of, written
 from calque.errors import DataError
-from calque.folder import read_config
+from calque.provenance import open_config
 from calque.run import Run, blocks, join, load_run, shared
 from calque.seeds import numpy_stream
 from calque.table import Table
@@ -121,7 +121,7 @@ def listed(run: Run) -> str:
 def load(folder: str | Path) -> Run | Mixture:
     """Open a run folder, or a folder of categories; raises FileError where something is missing."""
     folder = Path(folder)
-    config = read_config(folder)
+    config = open_config(folder)
     if config.categories:
         return Mixture(tuple(load_run(folder / name) for name in config.categories))
     return load_run(folder)

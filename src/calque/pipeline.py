@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 from calque.config import Config
 from calque.errors import ConfigError, FileError
 from calque.fitting import fit
-from calque.fitting.fit import claim, is_finished
+from calque.fitting.claims import check_inputs, check_settings
 from calque.fitting.watch import check_watch
-from calque.folder import SIMULATIONS, ReportFolder, is_run, lock_training, save_categories
+from calque.folder import SIMULATIONS, ReportFolder, is_run, lock_training
 from calque.judging.report import Report
 from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, resolve, settings_of
 from calque.kinds import find_kind
@@ -20,6 +21,7 @@ from calque.mixture import runs_in
 from calque.preparing import Data, prepare
 from calque.producing import Production, produce
 from calque.progress import progress
+from calque.provenance import is_finished, save_categories, save_config
 from calque.reading import find
 from calque.run import Run, load_run
 from calque.simulating.kept import keep, made_by
@@ -92,10 +94,16 @@ def train_parts(config: Config, folder: Path, resume: bool, quiet: bool, say: Sa
 
 def recall(config: Config, say: Say) -> Run:
     """A run that was finished before; it takes the settings of what comes after training."""
-    run = replace(load_run(Path(config.out)), config=config)
-    claim(run, run.folder, resume=True)
-    say(f"{run.folder}: trained already")
-    return run
+    folder = Path(config.out)
+    run = load_run(folder)
+    if config.read.weight is None:  # a layout may have named it
+        config = config.model_copy(update={"read": config.read.model_copy(update={"weight": run.config.read.weight})})
+    check_settings(config, folder)
+    with suppress(FileError):  # a finished training does not need its input any more
+        check_inputs(run.provenance.get("inputs", []), inputs_of(config), config, folder)
+    save_config(folder, config)
+    say(f"{folder}: trained already")
+    return replace(run, config=config)
 
 
 def train_part(config: Config, data: Data, resume: bool, quiet: bool, say: Say) -> Run:

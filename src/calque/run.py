@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,15 @@ from calque.folder import (
     SPLIT,
     ReportFolder,
     contiguous,
+    is_run,
     load_arrays,
-    read_config,
     read_history,
     save_arrays,
 )
 from calque.kinds import find_kind
 from calque.models import GENERATORS, Generator
 from calque.preparing import Context, Data, Preparation
+from calque.provenance import open_config, read_checked, read_provenance, unsealed, write_provenance
 from calque.reading.formats import first_line
 from calque.seeds import numpy_stream, torch_stream
 from calque.table import Layout, Table
@@ -194,18 +197,22 @@ class Run:
         """Write everything that `load` needs; the provenance comes last and marks the folder complete."""
         self.save_setup(folder)
         write_bytes(folder / MODEL, save_tensors(contiguous(self.generator.state_dict())))
-        write_bytes(folder / PROVENANCE, json.dumps({**self.provenance, "rate": self.rate}, indent=1))
+        write_provenance(folder, {**self.provenance, "rate": self.rate})
         self.folder = folder
 
     def save_setup(self, folder: Path) -> None:
         """Write what is known before training."""
-        described = {"preparation": self.preparation.to_dict(), "context": self.context.to_dict()}
         write_bytes(folder / CONFIG, to_toml(self.config.model_dump()) + "\n")
-        write_bytes(folder / PREPARATION, json.dumps(described, indent=1))
+        write_bytes(folder / PREPARATION, self.describe_setup())
         if self.part is not None:
             save_arrays(folder / SPLIT, {"part": self.part})
         if self.contexts is not None:
             save_arrays(folder / CONTEXTS, self.contexts.to_dict())
+
+    def describe_setup(self) -> str:
+        """How columns are prepared, and the fingerprints of the files they came from, as JSON."""
+        return json.dumps({"preparation": self.preparation.to_dict(), "context": self.context.to_dict(),
+                           "inputs": self.provenance.get("inputs", [])}, indent=1)
 
     @property
     def reports(self) -> ReportFolder | None:
@@ -243,24 +250,37 @@ def blocks(n: int, size: int) -> Iterator[tuple[int, int]]:
 
 def load_run(folder: Path) -> Run:
     """Open one run."""
-    config = read_config(folder)
     for name in (PREPARATION, MODEL, PROVENANCE):
-        if not (folder / name).is_file():
+        if is_run(folder) and not (folder / name).is_file():
             raise FileError(f"{folder} is half written: no {name} in it; finish it with --resume")
-    try:
-        described = json.loads((folder / PREPARATION).read_text())
-        provenance = json.loads((folder / PROVENANCE).read_text())
+    config, provenance = open_config(folder), read_provenance(folder)
+    with opening(folder):
+        read = partial(read_checked, folder, provenance)
+        described = json.loads(read(PREPARATION))
         preparation = Preparation.from_dict(described["preparation"])
         context = Context.from_dict(described["context"])
         generator = build_generator(config, preparation.layout, context.size)
-        generator.load_state_dict(load_tensors((folder / MODEL).read_bytes()))
-        contexts = Table.of(load_arrays(folder / CONTEXTS), weight="weight") if context.names else None
-        part = load_arrays(folder / SPLIT)["part"]
-        return Run(config, generator.eval(), preparation.float(), context, contexts, provenance["rate"],
-                   list(read_history(folder)), provenance, folder, None, part)
+        generator.load_state_dict(load_tensors(read(MODEL)))
+        contexts = Table.of(load_arrays(read(CONTEXTS)), weight="weight") if context.names else None
+        part = load_arrays(read(SPLIT))["part"]
+        return Run(config, generator.eval(), preparation.float(), context, contexts, float(provenance["rate"]),
+                   list(read_history(folder)), unsealed(provenance), folder, None, part)
+
+
+@contextmanager
+def opening(folder: Path) -> Iterator[None]:
+    """Tell apart, in one line, what may not be read, what the memory does not hold, and what is damaged."""
+    try:
+        yield
     except CalqueError:
         raise
+    except MemoryError as error:
+        raise FileError(f"there is not enough memory to open {folder}") from error
+    except PermissionError as error:
+        raise FileError(f"cannot read {error.filename or folder}: {first_line(error)}") from error
     except Exception as error:  # whatever a library raises on what is not its own file
+        if "not enough memory" in str(error):  # torch has no error of its own for it
+            raise FileError(f"there is not enough memory to open {folder}") from error
         raise FileError(f"{folder} is damaged ({type(error).__name__}: {first_line(error)}); train it again") from error
 
 

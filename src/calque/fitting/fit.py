@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import signal
 import threading
@@ -18,12 +17,13 @@ import torch
 from torch import Tensor
 
 from calque import __version__
-from calque.config import Config, FitConfig, check_used, checked, load_config, merge, to_toml
+from calque.config import Config, FitConfig, check_used, checked, merge
 from calque.config import build as build_config
-from calque.errors import CalqueError, ConfigError, DataError, FileError
+from calque.errors import CalqueError, ConfigError, DataError
 from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from calque.fitting.claims import claim
 from calque.fitting.deviance import Deviance
 from calque.fitting.distillation import Distillation
 from calque.fitting.emulation import Emulation
@@ -38,7 +38,7 @@ from calque.fitting.quantising import Quantising
 from calque.fitting.teacher import Teacher, credentials, described, find_teacher, for_student
 from calque.fitting.variational import Variational
 from calque.fitting.watch import Watch
-from calque.folder import BOARD, CHECKPOINT, CONFIG, HISTORY, PROVENANCE, lock_training, read_history
+from calque.folder import BOARD, CHECKPOINT, HISTORY, lock_training, read_history
 from calque.kinds import KINDS, find_kind
 from calque.models import Generator
 from calque.preparing import TRAIN, Data
@@ -153,23 +153,6 @@ def fit_batch(config: FitConfig, rows: int) -> int:
     return config.batch
 
 
-def claim(run: Run, folder: Path | None, resume: bool) -> None:
-    """Take a folder for a new run; raises FileError rather than overwrite one."""
-    if folder is None:
-        return
-    if (folder / CONFIG).exists():
-        if not resume:
-            raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
-        saved = load_config(folder / CONFIG)
-        for section in ("read", "prepare", "fit"):
-            if getattr(saved, section) != getattr(run.config, section):
-                theirs, ours = (to_toml(getattr(c, section).model_dump()).splitlines() for c in (saved, run.config))
-                changed = next(iter(set(ours) ^ set(theirs)), section)
-                raise ConfigError(f"{folder} was begun with other settings in [{section}] ({changed}); "
-                                  "resume with the same, or choose another folder with --out")
-    run.save_setup(folder)
-
-
 def train(run: Run, objective: Objective, data: Data, folder: Path | None, device: torch.device, resume: bool,
           quiet: bool) -> None:
     """Loop until the steps are done or the figure of merit stands still; the run gets the best weights."""
@@ -182,13 +165,13 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
     loop = Loop(objective, Batches(x, context, weights, batch, device, objective.paired), config, run.config.seed)
     watch = Watch(run, data, config)
     claim(run, folder, resume)  # only now: what cannot be trained leaves no folder behind
-    begun, entries = time.monotonic(), []
+    begun, before, entries = time.monotonic(), 0.0, []
     torch.manual_seed(derive(run.config.seed, "begin"))
     objective.begin(loop.batches.draw)
     checkpoint = folder / CHECKPOINT if folder else None
     if resume and checkpoint and has_checkpoint(checkpoint):
         counters, watch.best = load_checkpoint(checkpoint, loop)
-        watch.state = counters["watch"]
+        watch.state, before = counters["watch"], counters.get("seconds", 0.0)
         entries = until(list(read_history(folder)), loop.step) if folder else []
     board = Board(folder / BOARD, loop.step) if folder and config.tensorboard else None
     history = History(folder / HISTORY if folder else None, entries, board)
@@ -207,11 +190,12 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
                 history.append(entry)
                 bar(loop.step, ", ".join(f"{key} {value:.3g}" for key, value in scalars(entry).items()))
             if checkpoint and keep:
-                save_checkpoint(checkpoint, loop, {"watch": watch.state}, watch.best)
+                seconds = before + time.monotonic() - begun
+                save_checkpoint(checkpoint, loop, {"watch": watch.state, "seconds": seconds}, watch.best)
             if stop.is_set():
                 raise StoppedError(f"stopped at step {loop.step} of {loop.steps}; "
                                   + (f"go on with --resume; it lies in {folder}" if folder else "nothing was kept"))
-    finish(run, loop, watch, history, device, time.monotonic() - begun)
+    finish(run, loop, watch, history, device, before + time.monotonic() - begun)
 
 
 def finish(run: Run, loop: Loop, watch: Watch, history: History, device: torch.device, seconds: float) -> None:
@@ -240,8 +224,3 @@ def stopping() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a training in this folder came to its end."""
-    return (folder / PROVENANCE).is_file() and bool(json.loads((folder / PROVENANCE).read_text()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from calque.atomic import write_bytes
 from calque.config import CategoryConfig, Config, LeaderboardConfig
 from calque.errors import ConfigError, DivergedError, FileError
+from calque.fitting.claims import check_settings
 from calque.folder import is_run, lock_training
 from calque.leaderboard.page import save_page
 from calque.leaderboard.ranking import Line, ranked, table
@@ -89,8 +91,11 @@ def configured(config: Config, name: str, own: dict[str, object], seed: int) -> 
 def scored(task: Task, board: LeaderboardConfig, quiet: bool, say: Say) -> Score:
     """The score of a training, made now unless it was kept."""
     kept = task.folder / SCORE
-    if kept.is_file():
-        return Score(**json.loads(kept.read_text()))
+    before = read_score(kept)
+    if before is not None:
+        if is_run(task.folder):  # none where its training diverged at once
+            check_settings(task.config, task.folder)
+        return before
     data = load_data(task.config)
     try:
         run = train_part(task.config, data, is_run(task.folder), quiet, say)
@@ -100,6 +105,17 @@ def scored(task: Task, board: LeaderboardConfig, quiet: bool, say: Say) -> Score
     write_bytes(kept, json.dumps(vars(made), indent=1))
     say(str(made))
     return made
+
+
+def read_score(path: Path) -> Score | None:
+    """A score that was kept; None where there is none, or it is damaged and has to be made again."""
+    try:
+        return Score(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, RecursionError):
+        warnings.warn(f"{path} is damaged: it is made again", stacklevel=3)
+        return None
 
 
 def publish(page: Path, config: Config, done: Sequence[Score], first: Sequence[Task]) -> list[Line]:

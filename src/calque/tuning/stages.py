@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,19 +12,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load, save
+from safetensors import SafetensorError
 from torch import Tensor
 
-from calque.atomic import write_bytes
 from calque.config import Config
 from calque.fitting.batches import Batches
-from calque.fitting.checkpoint import has_checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
+from calque.fitting.checkpoint import (
+    has_checkpoint,
+    load_checkpoint,
+    read_checked,
+    remove_checkpoint,
+    save_checkpoint,
+    store,
+)
 from calque.fitting.fit import StoppedError
 from calque.fitting.loop import Loop
 from calque.fitting.objective import Objective
 from calque.folder import contiguous
 from calque.models import Generator
 from calque.progress import progress
+from calque.reading.formats import first_line
 from calque.seeds import derive
 from calque.simulating import Progress
 
@@ -53,12 +62,11 @@ class Stages:
         Nobody asks for `rows` then: they may take long. Raises StoppedError after Ctrl-C, DivergedError.
         """
         done = self.folder / f"{name}.safetensors" if self.folder else None
-        if done is not None and done.is_file():
-            objective.generator.load_state_dict(load(done.read_bytes()))
+        if done is not None and done.is_file() and recall_trained(done, objective.generator):
             return objective.generator.eval().requires_grad_(False)
         trained = self.play(name, objective.train(), rows(), wanted)
         if done is not None:
-            write_bytes(done, save(contiguous(trained.state_dict())))
+            store(done, contiguous(trained.state_dict()), json.dumps({"step": wanted.fit.steps}))
             remove_checkpoint(done.with_name(name + UNFINISHED))
         return trained.requires_grad_(False)
 
@@ -99,3 +107,13 @@ class Stages:
         if self.stop.is_set():
             kept = f"go on with --resume; it lies in {self.folder}" if self.folder else "nothing was kept"
             raise StoppedError(f"stopped at {where}; {kept}")
+
+
+def recall_trained(path: Path, generator: Generator) -> bool:
+    """Take the weights that were trained before; says whether they are whole."""
+    try:
+        generator.load_state_dict(read_checked(path)[1])
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        warnings.warn(f"{path} is damaged ({first_line(error)}): it is trained again", stacklevel=3)
+        return False
+    return True

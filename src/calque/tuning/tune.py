@@ -118,7 +118,7 @@ def claim(folder: Path, run: Run, config: TuneConfig, images: Table, seed: int) 
     wanted = {"tune": config.model_dump(exclude={"plots"}), "seed": seed, "emulator": credentials(run)["weights"],
               "images": hash_of(images)}
     if (folder / SETTINGS).is_file():
-        before = json.loads((folder / SETTINGS).read_text())
+        before = read_json(folder / SETTINGS, "remove it and resume, or choose another folder with --out")
         # settings that did not exist when it was begun had their defaults
         before["tune"] = TuneConfig.model_validate(before["tune"]).model_dump(exclude={"plots"})
         changed = next((name for name, value in wanted.items() if before.get(name) != value), None)
@@ -129,6 +129,14 @@ def claim(folder: Path, run: Run, config: TuneConfig, images: Table, seed: int) 
             raise ConfigError(f"{folder} was begun with another {changed}; resume with the same, or choose another "
                               "folder with --out")
     write_bytes(folder / SETTINGS, json.dumps(wanted, indent=1))
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """A table of plain values; raises FileError where it is damaged."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise FileError(f"{path} is damaged; {remedy}") from error
 
 
 def hash_of(images: Table) -> str:

@@ -12,9 +12,9 @@ import numpy as np
 
 from calque.atomic import write_bytes
 from calque.errors import FileError
-from calque.folder import save_categories
 from calque.mixture import Mixture, load
 from calque.producing import produce
+from calque.provenance import save_categories
 from calque.run import Run
 from calque.table import Array, Table
 from calque.tuning.truth import Against, against, in_json, in_words
@@ -128,7 +128,10 @@ def load_tuned(folder: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileError(f"{folder} holds no finished tuning (no {ANSWER}); calque tune makes one, --resume ends one")
     load(folder)
-    return dict(json.loads(path.read_text()))
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise FileError(f"{path} is damaged; --resume makes it anew") from error
 
 
 def widening(members: int) -> float:
