@@ -20,6 +20,8 @@ def produce(
     where: Annotated[str | None, typer.Option(help="a region, until n events lie in it: pz > 100")] = None,
     way: Annotated[str, typer.Option(help="into the region: rejection or latent")] = "rejection",
     data: Annotated[str | None, typer.Option("--data", help="where the original of a run moved to, for latent")] = None,
+    unweight: Annotated[bool, typer.Option("--unweight", help="accept events by their learnt weight: each counts one")]
+    = False,
     seed: Annotated[int, typer.Option(help="which events")] = 0,
     first_event: Annotated[int, typer.Option(help="go on after an earlier production of this seed")] = 0,
     exact: Annotated[bool, typer.Option("--exact", help="exactly n events, not a Poisson number")] = False,
@@ -39,7 +41,7 @@ def produce(
 
     typer.echo(produce_events(
         list(runs), n, out=out, context=chosen(context, contexts), where=where, way=way, data=data,  # type: ignore[arg-type]
-        seed=seed, first_event=first_event, exact=exact, order=order, tree=tree,  # type: ignore[arg-type]
+        unweight=unweight, seed=seed, first_event=first_event, exact=exact, order=order, tree=tree,  # type: ignore[arg-type]
         compression=compression, layout=layout, workers=workers, precision=precision,  # type: ignore[arg-type]
         device=device, resume=resume, quiet=quiet,
     ))

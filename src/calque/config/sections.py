@@ -146,6 +146,7 @@ class ProduceConfig(Section):
     context: dict[str, float] = Field(default_factory=dict)
     where: str | None = None
     way: Literal["rejection", "latent"] = "rejection"
+    unweight: bool = False
     order: Literal["shuffled", "sorted"] = "shuffled"
     exact: bool = False
     compression: str = "lz4"

@@ -22,6 +22,7 @@ from calque.producing.record import check_record, write_record
 from calque.producing.regions import Region
 from calque.producing.sources import Contexts, Source, described, fix_contexts, identify, mix
 from calque.producing.unfinished import DrawingError, check_plan, plan_of, salvage, stoppable
+from calque.producing.unweighting import EVERYWHERE, accept_by_weight, check_weight
 from calque.progress import progress
 from calque.reading import Sink
 from calque.reading.formats import Chosen, first_line
@@ -40,7 +41,8 @@ class Production:
     """What was written, and how fast; `next_event` is the first of a production that goes on after it.
 
     For a region `tried` counts the events that were drawn to find these, else it is 0; `clipped` is the share of its
-    probability that the latent way lost; `next_event` is −1 where a region was complete already.
+    probability that the latent way lost, or of the weight above the `cap` that unweighted events are accepted by;
+    `next_event` is −1 where a region was complete already.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Production:
     next_event: int
     tried: int = 0
     clipped: float = 0.0
+    cap: float = 0.0
 
     def __str__(self) -> str:
         if self.rows and not self.drawn:
@@ -57,7 +60,10 @@ class Production:
         rate = self.drawn / max(self.seconds, 1e-9)
         salvaged = f", {self.rows - self.drawn} of them from the part before" if self.drawn < self.rows else ""
         region = f", {self.rows / self.tried:.3%} of {self.tried} drawn" if self.tried else ""
-        region += f", {self.clipped:.2%} of the region clipped" if self.clipped else ""
+        if self.cap:
+            region += f", accepted by weight up to {self.cap:g}, {self.clipped:.2%} of the weight above"
+        elif self.clipped:
+            region += f", {self.clipped:.2%} of the region clipped"
         return (f"{self.rows} events in {self.path}{salvaged}{region}; {self.seconds:.1f} s, "
                 f"{in_words(rate)} events/s; more with --first-event {self.next_event}")
 
@@ -82,6 +88,7 @@ def produce(
     context: Contexts | None = None,
     where: str | None = None,
     way: Literal["rejection", "latent"] = "rejection",
+    unweight: bool = False,
     data: str | Path | None = None,
     seed: int = 0,
     first_event: int = 0,
@@ -106,24 +113,29 @@ def produce(
     `context` fixes what the runs are given: a mapping of values, or a table (or a file of one) with n / rows events
     for each row, in its order; n left out is one for each. `where`, such as "pz > 100 and abs(px) < 2", keeps only
     events for which it holds, and draws until there are n of them; `way = "latent"` draws near what the training sample
-    (`data` where it moved to) has there in latent space, and accepts by importance.
+    (`data` where it moved to) has there in latent space, and accepts by importance. `unweight` accepts events of runs
+    that learnt a weight as a column by that weight, so that each counts one.
     `device` draws there ("cuda", "auto"), with random numbers of its own: the same events on every one of its kind.
     Raises ConfigError, FileError, DataError, StoppedError.
     """
     by_rows = not (context is None or isinstance(context, Mapping))
     check(n, by_rows, first_event, block, workers, order=order, precision=precision, way=way)
     check_region(where, by_rows, order, way, data)
+    check_unweight(unweight, by_rows, order, way)
     path = check_output(out, layout, compression)
     mixture = place(mix(runs), device, way)
     given = fix_contexts(mixture, context, n, first_event)
     rows = int(n or (len(given.table) if given else 0))
     stream = Stream(mixture, seed, block or mixture.rows, given, mixture.together)
-    region = Region.of(stream, where, first_event) if where is not None else None
+    if unweight:
+        check_weight(mixture, where)
+    region = Region.of(stream, where or EVERYWHERE, first_event) if where or unweight else None
     total = count(rows, exact or by_rows, seed, first_event)
     plan: dict[str, object] = {"n": rows, "seed": seed, "first": first_event, "exact": exact, "order": order,
                                "block": stream.block, "precision": precision, "context": described(given),
-                               "where": where, "way": way, "device": mixture.device.type, "tree": tree,
-                               "layout": layout, "compression": compression, "columns": list(mixture.runs[0].names),
+                               "where": where, "way": way, "unweight": unweight,
+                               "device": mixture.device.type, "tree": tree, "layout": layout,
+                               "compression": compression, "columns": list(mixture.runs[0].names),
                                "runs": identify(region.stream.mixture if region else mixture)}
     with lock_output(path):
         begun = plan_of(path).is_file()
@@ -134,6 +146,8 @@ def produce(
             check_plan(path, plan)
         if region is not None and way == "latent":
             region = aim_latents(region, data)
+        if region is not None and unweight:
+            region = accept_by_weight(region)
         return write_events(Work(path, plan, stream, region, total, resume and begun, workers, quiet))
 
 
@@ -179,7 +193,8 @@ def write_events(work: Work) -> Production:
                 bar(sink.rows, f"{in_words((sink.rows - kept) / max(time.monotonic() - started, 1e-9))}/s")
     write_record(path, work.plan)
     plan_of(path).unlink(missing_ok=True)
-    after = (region.next_event, region.tried, region.clipped) if region else (work.plan["first"] + sink.rows,)
+    after = (region.next_event, region.tried, region.clipped, region.cap) if region else (
+        work.plan["first"] + sink.rows,)
     return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started, *after)
 
 
@@ -218,6 +233,18 @@ def check_region(where: str | None, by_rows: bool, order: str, way: str, data: s
         raise ConfigError("data is the training sample, which only way = latent asks for; leave it out")
     if where is not None and order == "sorted":
         raise ConfigError("order = sorted needs the runs' shares, which are not known in a region; leave one out")
+
+
+def check_unweight(unweight: bool, by_rows: bool, order: str, way: str) -> None:
+    """Raise ConfigError for what cannot go with events that are accepted by their weight."""
+    if unweight and by_rows:
+        raise ConfigError("rows of contexts cannot each have their events where most events are rejected; give either "
+                          "unweight or a table of contexts")
+    if unweight and way != "rejection":
+        raise ConfigError(f"way = {way} accepts by an importance, unweight by the weight; give one of them")
+    if unweight and order == "sorted":
+        raise ConfigError("order = sorted needs the runs' shares, which are not known where events are accepted by "
+                          "their weight; leave one out")
 
 
 def drawn(draw: Callable[[Piece], T], cuts: Iterator[Piece], workers: int, precision: str,

@@ -37,8 +37,11 @@ class Picked:
 class Region:
     """The events of a stream for which a condition holds, from event `first` on; counts what was tried.
 
-    The condition is asked of the columns as they will be written, so that it holds for them.
+    The condition is asked of the columns as they will be written, so that it holds for them. Where events are accepted
+    by their weight, `cap` is the weight of those that always are.
     """
+
+    cap = 0.0
 
     def __init__(self, stream: Stream, where: Where, first: int) -> None:
         self.stream, self.where, self.first = stream, where, first
