@@ -26,6 +26,7 @@ FORMATS = {
     ".npz": "arrays:Npz",
     ".npy": "arrays:Npy",
     ".csv": "text:Csv",
+    ".csv.gz": "text:PackedCsv",
 }
 LAYOUTS = {
     "fairship": "fairship:FairShip",
@@ -165,9 +166,10 @@ def format_of(path: Path, layout: Chosen | None = None) -> Format:
         if name not in LAYOUTS:
             raise ConfigError(unknown("layout", name, LAYOUTS))
         return _make(LAYOUTS[name], settings)
-    if path.suffix.lower() not in FORMATS:
+    suffix = next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
+    if suffix is None:
         raise FileError(f"{path.name!r} does not tell its format; known suffixes: {', '.join(FORMATS)}")
-    return _make(FORMATS[path.suffix.lower()])
+    return _make(FORMATS[suffix])
 
 
 def _settings(layout: Chosen) -> dict[str, Any]:

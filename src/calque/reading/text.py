@@ -1,27 +1,33 @@
-"""Comma-separated text: a header of names, with units as in "px [GeV]"."""
+"""Separated text (csv): read through arrow, whatever the separator and the header; written with commas."""
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.csv
 
-from calque.errors import DataError
-from calque.reading.formats import Compression, Field, Format, Writer
+from calque.reading.formats import Compression, Field, Format, Writer, first_line
+from calque.reading.names import make_unique
+from calque.reading.text_dialect import Dialect, find_dialect
+from calque.reading.text_kinds import TYPES, Column, to_numbers
+from calque.reading.text_lines import CleanLines, number_records, opened
+from calque.reading.text_titles import FALSEHOODS, MISSING, TRUTHS
+from calque.reading.text_writer import LineWriter
 from calque.table import Array
 
-TITLE = re.compile(r"(.*?)\s*(?:\[(.*)\])?\s*")
-PIECE = 20_000
+BLOCK, LARGEST_BLOCK, LINES = 1 << 22, 1 << 27, 1000
+UNNAMED = ("", "Unnamed: 0")
 
 
 class Csv(Format):
-    """csv files; a column is of whole numbers, of numbers (an empty entry is NaN) or of text."""
+    """Files of text with one event a line; types follow from all values, and nothing is rounded."""
 
     name = "csv"
 
@@ -31,11 +37,11 @@ class Csv(Format):
 
     def describe(self, path: Path, tree: str) -> list[Field]:
         """Columns, whose types take a pass over the whole file."""
-        return list(_scan(path, *_stamp(path)))
+        return list(_scan(path, *_stamp(path)).fields)
 
     def iterate(self, path: Path, tree: str, columns: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
-        """Columns in pieces."""
-        yield from self._pieces(path, columns, rows, torn=False)
+        """Columns in pieces; an entry that is missing is NaN, or masked in a column of whole numbers."""
+        yield from _scan(path, *_stamp(path)).pieces(columns, rows)
 
     def open(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> Writer:
         """Begin a file."""
@@ -43,53 +49,47 @@ class Csv(Format):
 
     def salvage(self, path: Path, tree: str, rows: int) -> Iterator[dict[str, Array]]:
         """Lines that are whole."""
-        names = [field.name for field in _scan(path, *_stamp(path), torn=True)]
-        yield from self._pieces(path, names, rows, torn=True)
-
-    def _pieces(self, path: Path, columns: Sequence[str], rows: int, torn: bool) -> Iterator[dict[str, Array]]:
-        fields = _scan(path, *_stamp(path), torn=torn)
-        places = {field.name: place for place, field in enumerate(fields)}
-        for piece in _texts(path, min(rows, PIECE), torn):
-            yield {name: _numbers(piece[places[name]], fields[places[name]].dtype) for name in columns}
+        scan = _scan(path, *_stamp(path), torn=True)
+        yield from scan.pieces([field.name for field in scan.fields if field.dtype is not None], rows)
 
 
-class LineWriter:
-    """Rows of text, each number as short as it can be without a loss."""
+class PackedCsv(Csv):
+    """The same, compressed by gzip."""
 
-    def __init__(self, path: Path, units: Mapping[str, str]) -> None:
-        self.units = dict(units)
-        self.file = path.open("w", newline="", encoding="utf-8")
-        self.writer = csv.writer(self.file, lineterminator="\n")
-        self.begun = False
+    name = "csv.gz"
 
-    def write(self, columns: Mapping[str, Array]) -> None:
-        """Append rows; the first call writes the header."""
-        if not self.begun:
-            self._begin(columns)
-        rows = len(next(iter(columns.values())))
-        for start in range(0, rows, PIECE):
-            texts = [_text(array[start : start + PIECE]) for array in columns.values()]
-            self.writer.writerows(zip(*texts, strict=True))
-        self.file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
-
-    def _begin(self, columns: Mapping[str, Array]) -> None:
-        for name, array in columns.items():
-            if array.ndim > 1:
-                raise DataError(
-                    f"csv cannot hold the image column {name!r} {array.shape[1:]}; write .root, .h5 or .npz"
-                )
-        units = {name: self.units.get(name) for name in columns}
-        self.writer.writerow([f"{name} [{unit}]" if unit else name for name, unit in units.items()])
-        self.begun = True
+    def open(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> Writer:
+        """Begin a file."""
+        return LineWriter(path, units, packed=True)
 
 
-def _text(array: Array) -> list[str]:
-    plain: list[str] = (array.astype(np.int8) if array.dtype.kind == "b" else array).astype(str).tolist()
-    return plain
+@dataclass(frozen=True)
+class Scan:
+    """What a pass over a file of text has found."""
+
+    path: Path
+    dialect: Dialect
+    columns: tuple[Column, ...]
+    fields: tuple[Field, ...]
+    torn: bool
+
+    def pieces(self, names: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
+        """Columns in pieces of at most `rows` rows."""
+        places = {field.name: place for place, field in enumerate(self.fields)}
+        wanted = {name: places[name] for name in names}
+        types = {place: self._type(place) for place in wanted.values()}
+        for batch in _batches(self.path, self.dialect, types, self.torn):
+            found = {name: self._numbers(batch, place) for name, place in wanted.items()}
+            for start in range(0, batch.num_rows, rows):
+                yield {name: array[start : start + rows] for name, array in found.items()}
+
+    def _type(self, place: int) -> Any:
+        column = self.columns[place]
+        return pyarrow.string() if column.rough else TYPES[column.kind]
+
+    def _numbers(self, batch: Any, place: int) -> Array:
+        column = self.columns[place]
+        return to_numbers(batch.column(str(place)), column.kind, column.rough, column.comma)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -98,67 +98,118 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=32)
-def _scan(path: Path, size: int, changed: int, torn: bool = False) -> tuple[Field, ...]:
-    """Fields of a file; `size` and `changed` are there so that a file that changed is read anew."""
-    titles = _titles(path)
-    kinds, rows = [0] * len(titles), 0
-    for piece in _texts(path, PIECE, torn):
-        kinds = [_kind(texts, kind) for texts, kind in zip(piece, kinds, strict=True)]
-        rows += len(piece[0])
-    types: tuple[np.dtype[Any] | None, ...] = (np.dtype(np.int64), np.dtype(np.float64), None)
-    shown = ("int64", "float64", "text")
-    return tuple(
-        Field(name, types[kind], (), unit, rows, shown[kind]) for (name, unit), kind in zip(titles, kinds, strict=True)
-    )
+def _scan(path: Path, size: int, changed: int, torn: bool = False) -> Scan:
+    """Pass over a file; `size` and `changed` are there so that a file that changed is read anew."""
+    dialect = find_dialect(path)
+    kinds = dialect.types or ("",) * len(dialect.titles)
+    columns = [Column(dialect.decimal_comma, _first_kind(kind)) for kind in kinds]
+    rows = 0
+    for batch in _batches(path, dialect, dict.fromkeys(range(len(columns)), pyarrow.string()), torn):
+        for place, column in enumerate(columns):
+            column.add(batch.column(place), rows)
+        rows += batch.num_rows
+    fields = _fields(path, dialect, columns, rows)
+    return Scan(path, dialect, tuple(columns), tuple(fields), torn)
 
 
-def _titles(path: Path) -> list[tuple[str, str]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first = next(csv.reader(file), [])
-    if _headless(first):
-        return [(f"c{column}", "") for column in range(len(first))]
-    matches = [TITLE.fullmatch(title) for title in first]
-    return [(match.group(1).strip(), match.group(2) or "") if match else ("", "") for match in matches]
+def _first_kind(stated: str) -> str:
+    """The kind of a column of which Geant4 states a type."""
+    if stated in {"float", "double"}:
+        return "float64"
+    return "text" if _holds_lists(stated) else "empty"
 
 
-def _headless(first: Sequence[str]) -> bool:
-    return bool(first) and all(_kind([text], 0) < 2 and text for text in first)
+def _holds_lists(stated: str) -> bool:
+    return "vector" in stated or "[" in stated
 
 
-def _texts(path: Path, rows: int, torn: bool) -> Iterator[list[tuple[str, ...]]]:
-    """Columns of text in pieces; of a torn file up to the last line that is whole."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(line for line in file if line.endswith("\n") or not torn)
-        first = next(reader, [])
-        records = _records(reader, len(first))
-        if _headless(first):
-            records = chain([first], records)
-        while piece := list(islice(records, rows)):
-            yield list(zip(*piece, strict=True))
+def _batches(path: Path, dialect: Dialect, types: Mapping[int, Any], torn: bool) -> Iterator[Any]:
+    """Record batches of the columns at some places, which are named by their places."""
+    width = len(dialect.titles)
+    if not width:
+        return
+    with opened(path) as file:
+        for _ in range(dialect.skip):
+            file.readline()
+        lines = CleanLines(file, dialect.separator == " ", torn)
+        try:
+            yield from _open(lines, dialect, types)
+        except pyarrow.ArrowInvalid as error:
+            _raise_line(path, dialect, error)
 
 
-def _records(reader: Any, width: int) -> Iterator[list[str]]:
-    for record in reader:
-        if record and len(record) != width:
-            raise ValueError(f"line {reader.line_num} has {len(record)} values, not {width}")
-        if record:
-            yield record
+def _open(lines: CleanLines, dialect: Dialect, types: Mapping[int, Any]) -> Iterator[Any]:
+    # a wide file comes in larger blocks: each column of a block has a cost of its own
+    block = min(max(BLOCK, LINES * dialect.line, 2 * dialect.line), LARGEST_BLOCK)
+    names = [str(place) for place in range(len(dialect.titles))]
+    separator = "\t" if dialect.separator == " " else dialect.separator
+    try:
+        yield from pyarrow.csv.open_csv(
+            lines,
+            read_options=pyarrow.csv.ReadOptions(block_size=block, column_names=names),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={str(place): kind for place, kind in types.items()},
+                include_columns=[str(place) for place in types],
+                null_values=sorted(MISSING),
+                true_values=TRUTHS,
+                false_values=FALSEHOODS,
+                strings_can_be_null=True,
+            ),
+        )
+    except pyarrow.ArrowInvalid as error:
+        if "Empty CSV file" not in str(error):
+            raise
 
 
-def _kind(texts: Sequence[str], least: int) -> int:
-    """0 where all are whole numbers, 1 where all are numbers, 2 otherwise, but no less than `least`."""
-    for kind, dtype in enumerate((np.int64, np.float64)):
-        if kind >= least:
-            try:
-                _numbers(texts, np.dtype(dtype))
-            except ValueError:
-                continue
-            return kind
-    return 2
+def _raise_line(path: Path, dialect: Dialect, error: Exception) -> None:
+    """Raise an error that names the line to blame."""
+    width = len(dialect.titles)
+    for line, record in number_records(path, dialect.separator, dialect.skip):
+        if len(record) != width:
+            raise ValueError(f"line {line} has {len(record)} values, not {width}") from error
+    raise ValueError(first_line(error)) from error
 
 
-def _numbers(texts: Sequence[str], dtype: np.dtype[Any] | None) -> Array:
-    strings = np.asarray(texts)
-    if dtype is not None and dtype.kind == "f":
-        strings = np.where(np.char.strip(strings) == "", "nan", strings)
-    return strings.astype(dtype)
+def _fields(path: Path, dialect: Dialect, columns: Sequence[Column], rows: int) -> list[Field]:
+    """Describe the columns under names that differ."""
+    given = [name for name, _ in dialect.titles]
+    labels = len(given) > 1 and given[0] in UNNAMED and columns[0].kind in {"int64", "uint64", "empty"}
+    names = [name or f"c{place}" for place, name in enumerate(given)]
+    if labels:
+        names[0] = "index"
+    names = make_unique(names, str(path))
+    fields = []
+    for place, (name, column) in enumerate(zip(names, columns, strict=True)):
+        kind = _kind(column, dialect.types[place] if dialect.types else "")
+        if place == 0 and labels:
+            kind = "row labels of pandas"
+        elif not given[place] and column.kind == "empty":
+            kind = "nothing"
+        fields.append(_field(path, dialect, column, name, dialect.titles[place][1], rows, kind))
+    return fields
+
+
+def _kind(column: Column, stated: str) -> str:
+    """What to call a column without numbers; empty where it has numbers."""
+    if _holds_lists(stated):
+        return f"lists ({stated})"
+    if column.kind == "text":
+        return f"text, such as {column.example!r}"
+    return "whole numbers that would be rounded" if column.fault else ""
+
+
+def _field(
+    path: Path, dialect: Dialect, column: Column, name: str, unit: str, rows: int, kind: str
+) -> Field:
+    if not kind:
+        return Field(name, np.dtype(TYPES[column.kind].to_pandas_dtype()), (), unit, rows, column.kind)
+    fault = column.fault
+    if "{line}" in fault:
+        fault = fault.format(line=_line_of(path, dialect, column.bad_row), example=column.example)
+    return Field(name, None, (), unit, rows, kind, fault)
+
+
+def _line_of(path: Path, dialect: Dialect, row: int) -> int:
+    records = number_records(path, dialect.separator, dialect.skip)
+    return next(islice(records, row, None), (0, []))[0]

@@ -1,0 +1,135 @@
+"""Lines of a text file: bytes without comments for arrow, and numbered records for messages."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from calque.errors import FileError
+
+COMMENT = re.compile(rb"^[ \t]*#(?!N/?A\b)[^\n]*\n?", re.MULTILINE)
+BLANKS = re.compile(rb"[ \t]+")
+EDGES = re.compile(rb"^\t|\t(?=\r?$)", re.MULTILINE)
+BLOCK = 1 << 22
+HEAD = 1 << 16
+LONGEST = 1 << 26  # bytes of one line
+PACKED = b"\x1f\x8b"  # how what gzip wrote begins
+MARK = b"\xef\xbb\xbf"  # the byte order mark that Windows writes
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, unpacked where it is compressed; its byte order mark is passed over."""
+    with path.open("rb") as raw:
+        packed = raw.read(len(PACKED)) == PACKED
+    with cast(IO[bytes], gzip.open(path) if packed else path.open("rb")) as file:
+        head = file.read(HEAD)
+        if b"\r" in head and b"\n" not in head:  # lines end as on an old Macintosh
+            yield io.BytesIO((head + file.read()).removeprefix(MARK).replace(b"\r", b"\n"))
+            return
+        file.seek(len(MARK) if head.startswith(MARK) else 0)
+        yield file
+
+
+class CleanLines(io.RawIOBase):
+    """A file of bytes without its comments, for arrow.
+
+    Parameters
+    ----------
+    file : binary file
+        From where the first row begins.
+    blanks : bool
+        Whether blanks separate the columns; a run of them becomes one tab.
+    torn : bool
+        Whether the last line counts only where it is whole.
+    """
+
+    def __init__(self, file: IO[bytes], blanks: bool, torn: bool) -> None:
+        self.file, self.blanks, self.torn = file, blanks, torn
+        self.held, self.rest, self.ended = b"", b"", False
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes."""
+        while not self.ended and (size < 0 or len(self.held) < size):
+            self._add_block()
+        size = len(self.held) if size < 0 else size
+        part, self.held = self.held[:size], self.held[size:]
+        return part
+
+    def _add_block(self) -> None:
+        block = self.file.read(BLOCK)
+        self.ended = not block
+        text = self.rest + block
+        cut = text.rfind(b"\n") + 1
+        if self.ended and not self.torn:
+            cut = len(text)
+        self.rest = text[cut:]
+        self.held += self._clean(text[:cut])
+        if len(self.rest) > LONGEST:
+            raise ValueError(f"a line is longer than {LONGEST >> 20} MB")
+
+    def _clean(self, lines: bytes) -> bytes:
+        if b"#" in lines:
+            lines = COMMENT.sub(b"", lines)
+        if self.blanks:
+            lines = EDGES.sub(b"", BLANKS.sub(b"\t", lines))
+        return lines
+
+
+def number_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of a file with their numbers, from 1; comments too."""
+    with opened(path) as file:
+        number = 1
+        while line := _read_line(file):
+            yield number, line.decode()
+            number += 1
+
+
+def _read_line(file: IO[bytes]) -> bytes:
+    line = file.readline(LONGEST)
+    if len(line) == LONGEST:
+        raise FileError(f"a line is longer than {LONGEST >> 20} MB; this is no table of text")
+    return line
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line is a comment."""
+    return COMMENT.match(line.encode("utf-8", "replace")) is not None
+
+
+def split_line(line: str, separator: str) -> list[str]:
+    """Values of one line; a blank as separator stands for any run of blanks."""
+    return next(split_lines(iter([line]), separator), [])
+
+
+def split_lines(lines: Iterator[str], separator: str) -> Iterator[list[str]]:
+    """Values of each record, which may have line ends in quotes."""
+    if separator == " ":
+        lines = (line.replace("\t", " ").strip() for line in lines)
+    reader: Any = csv.reader(lines, delimiter=separator, skipinitialspace=separator == " ")
+    yield from reader
+
+
+def number_records(path: Path, separator: str, skip: int) -> Iterator[tuple[int, list[str]]]:
+    """Records after `skip` lines with the number of their last line; comments and empty lines are passed over."""
+    last = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal last
+        for number, line in number_lines(path):
+            if number > skip and not is_comment(line) and line.strip():
+                last = number
+                yield line
+
+    for record in split_lines(lines(), separator):
+        yield last, record
