@@ -7,17 +7,22 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from calque.errors import FileError
 from calque.reading.formats import Compression, Field, Format, Writer
+from calque.reading.hdf5_columns import NAME_KEY, Column, list_columns, list_fields, read_pieces
+from calque.reading.hdf5_links import LinkError, Shelf, is_direct, opened
+from calque.reading.hdf5_pandas import is_frame, is_inner, list_frame
+from calque.reading.names import escape_name
 from calque.table import Array
 
 CHUNK_BYTES = 1 << 20
-UNIT_KEYS = ("unit", "units")
 WHOLE = "whole"  # rows and check sums of the columns that were flushed: an attribute of what is being written
 
 
@@ -27,39 +32,31 @@ class Hdf5(Format):
     name = "HDF5"
 
     def trees(self, path: Path) -> list[str]:
-        """Groups that hold datasets, and compound datasets."""
-        found: dict[str, None] = {}
-
-        def visit(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset) and item.ndim:
-                found[name if item.dtype.names else name.rpartition("/")[0] or "/"] = None
-
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-        return list(found)
+        """Groups that hold datasets, compound datasets, and what pandas stored."""
+        known = path.stat()
+        return list(_list_trees(path, known.st_size, known.st_mtime_ns))
 
     def choose(self, path: Path, tree: str | None) -> str:
         """Name the group; "" is the root."""
-        return super().choose(path, None if tree is None else tree.strip("/") or "/")
+        wanted = None if tree is None else tree.strip("/") or "/"
+        if wanted is not None and _is_table(path, wanted):
+            return wanted
+        return super().choose(path, wanted)
 
     def describe(self, path: Path, tree: str) -> list[Field]:
-        """Datasets of the group, or fields of the compound dataset."""
-        with h5py.File(path, "r") as file:
-            if isinstance(table := file[tree], h5py.Dataset):
-                return [_field(name, table.dtype[name], {}, len(table)) for name in table.dtype.names]
-            columns = {name: item for name, item in table.items() if isinstance(item, h5py.Dataset) and item.ndim}
-            return [_field(name, _event(item), item.attrs, len(item)) for name, item in columns.items()]
+        """Datasets of the group, fields of the compound dataset, or columns of the frame."""
+        with opened(path) as shelf:
+            return [column.field for column in _columns(shelf, tree)]
 
     def iterate(self, path: Path, tree: str, columns: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
         """Columns in pieces; as long as the shortest of them."""
-        with h5py.File(path, "r") as file:
-            table = file[tree]
-            whole = isinstance(table, h5py.Dataset)
-            end = len(table) if whole else min(len(table[name]) for name in columns)
-            for start in range(0, end, rows):
-                part = slice(start, min(start + rows, end))
-                source = table[part] if whole else {name: table[name][part] for name in columns}
-                yield {name: source[name] for name in columns}
+        with opened(path) as shelf:
+            known = {column.name: column for column in _columns(shelf, tree)}
+            wanted = [known[name] for name in columns]
+            for column in wanted:
+                if column.field.dtype is None:
+                    raise FileError(f"column {column.name!r} in {path} {column.fault or f'holds {column.field.kind}'}")
+            yield from read_pieces(wanted, rows)
 
     def open(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> Writer:
         """Begin a file with one group."""
@@ -133,9 +130,12 @@ class GroupWriter:
         event = array.shape[1:]
         size = array.dtype.itemsize * int(np.prod(event, dtype=int))
         chunks = (int(np.clip(CHUNK_BYTES // max(size, 1), 1, 1 << 16)), *event)
+        spelt = escape_name(name)
         dataset = self.group.create_dataset(
-            name, (0, *event), array.dtype, maxshape=(None, *event), chunks=chunks, **self.filters
+            spelt, (0, *event), array.dtype, maxshape=(None, *event), chunks=chunks, **self.filters
         )
+        if spelt != name:
+            dataset.attrs[NAME_KEY] = name
         if self.units.get(name):
             dataset.attrs["unit"] = self.units[name]
         self.datasets[name] = dataset
@@ -157,15 +157,94 @@ def _let_go(file: Any) -> Iterator[None]:
         raise OSError(int(said[1]), os.strerror(int(said[1]))) if said else error from error
 
 
-def _event(dataset: Any) -> np.dtype[Any]:
-    return np.dtype((dataset.dtype, dataset.shape[1:]))
+@lru_cache(maxsize=32)
+def _list_trees(path: Path, size: int, changed: int) -> tuple[str, ...]:
+    """Tables of a file; `size` and `changed` are there so that a file that changed is read anew."""
+    with opened(path) as shelf:
+        walk = _Walk(shelf)
+        walk.visit(shelf.root["/"], "")
+        walk.visit_links()
+    if not walk.found and walk.faults:
+        raise FileError(f"no table in {path}: {walk.faults[0]}")
+    return tuple(walk.found)
 
 
-def _field(name: str, dtype: np.dtype[Any], attributes: Mapping[str, Any], rows: int) -> Field:
-    base, shape = dtype.subdtype or (dtype, ())
-    unit = next((attributes[key] for key in UNIT_KEYS if key in attributes), "")
-    text = unit.decode() if isinstance(unit, bytes) else str(unit)
-    return Field(name, base if base.kind in "biuf" else None, shape, text, rows, str(base))
+class _Walk:
+    """A walk through all groups of a file, each once: first those that lie there, then those that links lead to."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.found: dict[str, None] = {}
+        self.faults: list[str] = []
+        self.seen: set[Any] = set()
+        self.links: list[tuple[Any, str, str]] = []
+
+    def visit(self, group: Any, name: str) -> None:
+        """Note the tables of a group and of those inside it."""
+        waiting = [(group, name)]
+        while waiting:
+            group, name = waiting.pop()
+            if group in self.seen:
+                continue
+            self.seen.add(group)
+            waiting += reversed(self._look_into(group, name))
+
+    def visit_links(self) -> None:
+        """Follow the links; what they lead to may hold links again."""
+        while self.links:
+            group, child, name = self.links.pop(0)
+            try:
+                item = self.shelf.follow(group, child)
+            except LinkError as error:
+                self.faults.append(f"{child!r} {error}")
+                continue
+            if isinstance(item, h5py.Group):
+                self.visit(item, name)
+            else:
+                self._note(item, name)
+
+    def _look_into(self, group: Any, name: str) -> list[tuple[Any, str]]:
+        """Note the tables of one group; the groups inside it."""
+        frame = is_frame(group)
+        if frame:
+            self.found[name or "/"] = None
+        inside = []
+        for child in group:
+            below = f"{name}/{child}" if name else child
+            if not is_direct(group, child):
+                self.links.append((group, child, below))
+                continue
+            item = group[child]
+            if isinstance(item, h5py.Group):
+                if not is_inner(child):
+                    inside.append((item, below))
+            elif not frame:
+                self._note(item, below)
+        return inside
+
+    def _note(self, item: Any, name: str) -> None:
+        """Note the table that a dataset is, or is a column of."""
+        if isinstance(item, h5py.Dataset) and item.shape is not None and item.ndim:
+            self.found[name if item.dtype.names else name.rpartition("/")[0] or "/"] = None
+
+
+def _is_table(path: Path, tree: str) -> bool:
+    """Whether there is a table of that name, without a walk through all of the file."""
+    with opened(path) as shelf:
+        try:
+            item = shelf.find(tree)
+        except (KeyError, LinkError, AttributeError):
+            return False
+        if isinstance(item, h5py.Dataset):
+            return item.dtype.names is not None and bool(item.ndim)
+        return is_frame(item) or bool(list_columns(item, shelf))
+
+
+def _columns(shelf: Shelf, tree: str) -> list[Column]:
+    table = shelf.find(tree)
+    if isinstance(table, h5py.Dataset):
+        return list_fields(table, shelf)
+    return list_frame(table, shelf) if is_frame(table) else list_columns(table, shelf)
 
 
 def _filters(compression: Compression) -> dict[str, Any]:
