@@ -126,9 +126,9 @@ def test_negative_weights_leave_out_what_cannot_use_them(muons: Table) -> None:
         judge_tables(*parts, measures=["trees"], rows=500)
 
 
-def test_a_half_without_weight_leaves_out_the_classifier(muons: Table) -> None:
+def test_rows_without_weight_are_no_sample(muons: Table) -> None:
     one = muons.with_columns({"w": np.where(np.arange(len(muons)) == 5, 1.0, 0.0)})
-    with pytest.raises(DataError, match="weigh nothing: too few rows carry all the weight"):
+    with pytest.raises(DataError, match="are worth 1 rows of equal weight"):
         judge_tables(one, muons.rows(slice(0, 600)).with_columns({"pz": muons["pz"][:600] * 1.01}), **FAST)
 
 

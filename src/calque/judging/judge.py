@@ -22,10 +22,12 @@ from calque.judging.catalogue import (
     chosen,
 )
 from calque.judging.classifying.classifier import Classifier, Judgement
+from calque.judging.copies import check_overlap
 from calque.judging.images import image_columns
 from calque.judging.measure import Estimate, Measure
+from calque.judging.repeats import describe_repeats, merge_repeats
 from calque.judging.report import Report
-from calque.judging.samples import NotMeasurableError, check_overlap, comparable, match_units
+from calque.judging.samples import NotMeasurableError, check_effective, comparable, match_units
 from calque.judging.showers.challenge import challenge_views
 from calque.judging.showers.observables import number_view
 from calque.judging.views import RAW, View, natural_views, view
@@ -61,15 +63,43 @@ def judge_tables(
     able = possible(measures, train is not None, allowed)
     wanted = list(made(able, seen, real, allowed, strict=not isinstance(measures, str)))
     comparable(real, fake)
-    check_overlap(real, fake, "judging needs rows that were generated")
-    if train is not None:
-        check_overlap(real, train, "judging needs rows that no training saw")
-    outcome = Outcome(isinstance(measures, str))
+    samples = Samples.of(real, fake, train)
+    outcome = Outcome(isinstance(measures, str), notes=[*samples.notes])
     for name, measure in wanted:
-        outcome.add(name, measure, real, fake, train, seed)
-    tables = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
-    sizes = {name: {"rows": len(table), "effective": table.effective_size} for name, table in tables.items()}
-    return Report(tuple(outcome.estimates), sizes, seed, outcome.judgements, tuple(outcome.notes), geometry)
+        outcome.add(name, measure, samples.real, samples.fake, samples.train, seed)
+    return Report(tuple(outcome.estimates), samples.sizes, seed, outcome.judgements, tuple(outcome.notes), geometry)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Tables whose rows are independent: repeated real rows are merged, and nothing lies in two of them.
+
+    `sizes` gives the rows that were handed over, and the effective ones after merging; `notes` are lines about rows
+    that repeat.
+    """
+
+    real: Table
+    fake: Table
+    train: Table | None
+    sizes: Mapping[str, Mapping[str, float]]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, real: Table, fake: Table, train: Table | None) -> Samples:
+        """Merge and check; raises DataError for too few effective rows, and for rows in two tables."""
+        merged, note = merge_repeats(real, fake)
+        known, note_too = (None, "") if train is None else merge_repeats(train, fake)
+        tables = {"real": (real, merged), "fake": (fake, fake)}
+        tables |= {} if train is None or known is None else {"train": (train, known)}
+        for _, table in tables.values():
+            check_effective(table)
+        check_overlap(merged, fake, "judging needs rows that were generated")
+        if known is not None:
+            check_overlap(merged, known, "judging needs rows that no training saw")
+        sizes = {name: {"rows": len(given), "effective": table.effective_size}
+                 for name, (given, table) in tables.items()}
+        notes = tuple(line for line in (note, note_too, describe_repeats(fake, real)) if line)
+        return cls(merged, fake, known, sizes, notes)
 
 
 def possible(measures: str | Sequence[str], trained: bool, budget: Budget) -> list[str]:
@@ -140,7 +170,9 @@ class Outcome:
     def keep(self, estimates: Iterable[Estimate]) -> None:
         """Add what is new: a column that several views show is judged in the first."""
         known = {estimate.name for estimate in self.estimates}
-        self.estimates += [estimate for estimate in estimates if estimate.name not in known]
+        new = [estimate for estimate in estimates if estimate.name not in known]
+        self.estimates += new
+        self.notes += [f"{estimate.name}: {line}" for estimate in new for line in estimate.details.get("left_out", [])]
 
 
 def made(

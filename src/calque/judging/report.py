@@ -16,10 +16,13 @@ from calque.judging.measure import Estimate, finite, plus_minus
 
 STANDS_OUT = 3.0  # standard deviations beyond the floor from which a measure is marked
 CERTAIN = 5.0  # the same for a sentence about the worst of many measures
+SUSPICIOUS = 4.0  # standard deviations below the floor: closer to the real rows than other real rows are
 MOST_REPEATED = 0.01  # share of generated rows that may equal a training row by chance
 CLASSIFIERS = ("auc", "auc_network")
+MEANING = "?: far below its floor, closer to the judged rows than real rows are; suspicious, not good"
 COLUMNS = ("ks", "wasserstein", "chi2", "kl", "js", "separation", "tail_low", "tail_high")
 LAYERS = ("sparsity", "cell_spectrum")
+MAY_BE_BETTER = ("worth", "precision", "recall", "response", "response_in_bins")  # than real against real
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class Report:
         return (any(excess(estimate) >= STANDS_OUT for estimate in self.of(*CLASSIFIERS))
                 or any(excess(estimate) >= CERTAIN for estimate in sought))
 
+    @property
+    def suspicious(self) -> list[Estimate]:
+        """Estimates far below their floors, the farthest first: generated rows follow the judged rows too closely."""
+        return sorted(filter(is_suspicious, self.estimates), key=lambda estimate: estimate.excess)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the plots' arrays, as plain values."""
         content: dict[str, Any] = finite({
@@ -90,15 +98,31 @@ class Report:
                  for entry in rows]
         sizes = ", ".join(f"{name} {size['rows']:.0f} (effective {size['effective']:.0f})"
                           for name, size in self.sizes.items())
-        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", f"rows: {sizes}", *self.notes])
+        marks = [MEANING] if any(map(is_suspicious, shown)) else []
+        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", *marks, f"rows: {sizes}", *self.notes])
 
     def verdict(self) -> str:
-        """One sentence: the worst AUC against its floor, the worst column and corner, and whether it copies."""
+        """One sentence: the worst AUC against its floor, the worst column and corner, and whether it copies.
+
+        What lies far below its floor is named first: it is no good news.
+        """
         told = "can be told from the original" if self.told else "cannot be told from the original"
         found = [*self.words_of_response(), *self.words_of_classifiers(), *self.words_of_columns(),
                  *self.words_of_regions(), *self.words_of_rest()]
         tried = ", ".join(found) or "nothing that was tried tells it"
+        if self.suspicious:
+            return f"{self.words_of_suspicion()} Measured: {tried}; {self.words_of_copying()}."
         return f"The copy {told}: {tried}; {self.words_of_copying()}."
+
+    def words_of_suspicion(self) -> str:
+        """What is too good to be true."""
+        first = next((one for one in self.suspicious if one.measure in CLASSIFIERS), self.suspicious[0])
+        others = len(self.suspicious) - 1
+        more = f", and {others} more below theirs" if others else ""
+        return (f"This judgement is suspicious: {explained(first.measure).title} {first.text} ({first.of}) lies "
+                f"{-first.excess:.1f} standard deviations below its floor {plus_minus(first.floor, first.floor_error)}"
+                f"{more}. The generated rows follow the judged rows more closely than independent rows can: they may "
+                "be changed copies of them.")
 
     def words_of_response(self) -> Iterable[str]:
         """How far images of the same parameters are apart, and where most."""
@@ -161,6 +185,11 @@ def excess(estimate: Estimate) -> float:
     return estimate.excess if math.isfinite(estimate.excess) else -math.inf
 
 
+def is_suspicious(estimate: Estimate) -> bool:
+    """Whether an estimate lies so far below its floor that the samples cannot be independent."""
+    return -math.inf < excess(estimate) <= -SUSPICIOUS and estimate.measure not in MAY_BE_BETTER
+
+
 def farthest(estimates: Iterable[Estimate]) -> Estimate | None:
     """The estimate farthest beyond its floor."""
     return max(estimates, key=excess, default=None)
@@ -189,6 +218,6 @@ def rank(estimate: Estimate) -> float:
 def row(estimate: Estimate) -> tuple[str, str, str, str, str]:
     """Cells of one estimate in the table."""
     known = math.isfinite(estimate.excess)
-    mark = " !" if excess(estimate) >= STANDS_OUT else ""
+    mark = " !" if excess(estimate) >= STANDS_OUT else " ?" if is_suspicious(estimate) else ""
     return (estimate.measure, estimate.of, estimate.text,
             plus_minus(estimate.floor, estimate.floor_error), f"{estimate.excess:+.1f}{mark}" if known else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,10 @@ from calque.reading.units import convert_table
 from calque.seeds import numpy_stream
 from calque.table import Array, Table
 
-LEAST_ROWS = 50
+Numbers = NDArray[np.float64]
+
+LEAST_ROWS = 50  # rows, and effective rows, below which nothing is known
 BLOCK = 8192
-MOST_SHARED = 0.01  # share of rows in both tables that may be chance
 
 
 class NotMeasurableError(DataError):
@@ -117,6 +118,18 @@ def check_rows(table: Table) -> None:
         raise DataError(f"{len(table)} rows in {table.source} are too few to judge; at least {LEAST_ROWS} are needed")
 
 
+def check_effective(table: Table) -> None:
+    """Raise DataError for rows that are worth fewer than 50 of equal weight."""
+    check_rows(table)
+    check_any_weight(table)
+    size = table.effective_size
+    if size < LEAST_ROWS:
+        raise DataError(
+            f"{len(table)} rows of {table.source} are worth {size:.3g} rows of equal weight, (Σw)²/Σw², too few to "
+            f"judge; at least {LEAST_ROWS} are needed: give more rows, or judge without weights"
+        )
+
+
 def check_finite(table: Table) -> None:
     """Raise DataError for NaN and infinities: the column, how many, the first rows."""
     for name, rows in table.nonfinite().items():
@@ -136,28 +149,20 @@ def check_constants(table: Table) -> None:
         )
 
 
-def check_overlap(first: Table, second: Table, purpose: str) -> None:
-    """Raise DataError where rows lie in both tables, beyond what repeated values explain."""
-    ours, theirs = (row_keys(table, first.features) for table in (first, second))
-    repeated = len(ours) - len(np.unique(ours))  # two samples share twice as many per row, give or take their chance
-    chance = 2 * (repeated + 3 * np.sqrt(repeated) + 5) / len(ours)
-    shared = int(np.isin(theirs, ours).sum())
-    if shared > (MOST_SHARED + chance) * len(theirs):
-        raise DataError(
-            f"{shared} of {len(theirs)} rows of {second.source} lie in {first.source} too, equal in every column; "
-            f"{purpose}: give two samples without common rows"
-        )
+def row_keys(
+    table: Table, names: Sequence[str], rounded: Callable[[Numbers], Numbers] | None = None
+) -> NDArray[np.uint64]:
+    """One number (N,) per row that equal rows share, once they are rounded; made in pieces, as rows may be images."""
+    keys = []
+    for start in range(0, len(table), BLOCK):
+        values = Sample.of(table.rows(slice(start, start + BLOCK)), names).values
+        keys.append(keys_at_once(values if rounded is None else rounded(values)))
+    return np.concatenate(keys)
 
 
-def row_keys(table: Table, names: Sequence[str]) -> NDArray[np.uint64]:
-    """One number (N,) per row that equal rows share; made in pieces, as rows may be images."""
-    return np.concatenate([keys_at_once(table.rows(slice(start, start + BLOCK)), names)
-                           for start in range(0, len(table), BLOCK)])
-
-
-def keys_at_once(table: Table, names: Sequence[str]) -> NDArray[np.uint64]:
-    """A sum of the columns' bits times odd numbers."""
-    values = np.ascontiguousarray(Sample.of(table, names).values + 0.0).view(np.uint64)  # −0 is 0
+def keys_at_once(rows: Numbers) -> NDArray[np.uint64]:
+    """A sum of the bits of rows (N, D) times odd numbers."""
+    values = np.ascontiguousarray(rows + 0.0).view(np.uint64)  # −0 is 0
     mixed = (values ^ (values >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
     factors = np.arange(1, 2 * values.shape[1], 2, dtype=np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
     return np.asarray(((mixed ^ (mixed >> np.uint64(32))) * factors).sum(axis=1, dtype=np.uint64))

@@ -15,8 +15,16 @@ from calque.judging.classifying.divergence import divergence
 from calque.judging.classifying.scores import Numbers, Scores, chi2_error
 from calque.judging.classifying.trees import KINDS, NETWORKS, Kind, limited, score, train
 from calque.judging.measure import Estimate
+from calque.judging.repeats import merge_repeats
 from calque.judging.resampling import blended, skewness
-from calque.judging.samples import LEAST_ROWS, NotMeasurableError, Sample, check_weights, comparable
+from calque.judging.samples import (
+    LEAST_ROWS,
+    NotMeasurableError,
+    Sample,
+    check_effective,
+    check_weights,
+    comparable,
+)
 from calque.judging.views import RAW, View
 from calque.seeds import derive, numpy_stream
 from calque.table import Table
@@ -110,7 +118,13 @@ class Classifier:
         return self.judge(real, fake, reference, seed).estimates
 
     def judge(self, real: Table, fake: Table, reference: Table | None = None, seed: int = 0) -> Judgement:
-        """Compare with the generated rows, then `real` with `reference` at the same sizes: the floor."""
+        """Compare with the generated rows, then `real` with `reference` at the same sizes: the floor.
+
+        Real rows that repeat are merged, so that equal ones fall into the same half.
+        """
+        real, reference = merge_repeats(real, fake)[0], None if reference is None else merge_repeats(reference, fake)[0]
+        for table in (real, fake, *([] if reference is None else [reference])):
+            check_effective(table)
         scores = self.scores(real, fake, seed)
         floor = self.floor_scores(real, fake, reference, seed)
         return Judgement(self.summarise(scores, floor, reference is not None, seed), scores, floor)
@@ -120,6 +134,10 @@ class Classifier:
         if reference is not None:
             rows = max(min(self.rows, len(fake)), LEAST_ROWS)
             return replace(self, rows=rows).scores(real, reference, seed)
+        if len(real) < 2 * LEAST_ROWS:
+            raise NotMeasurableError(
+                f"{len(real)} rows in {real.source} are too few for the floor of a classifier, which compares one half "
+                f"with the other; at least {2 * LEAST_ROWS} are needed, or the rows of the training (train)")
         order = numpy_stream(seed, "judging/halves").permutation(len(real))
         half = len(real) // 2
         return self.scores(real.rows(order[:half]), real.rows(order[half:]), seed)
@@ -130,7 +148,7 @@ class Classifier:
 
     def trials(self, real: Table, fake: Table, seed: int) -> tuple[Trial, ...]:
         """Give the scores with the rows behind them; columns are those of the view, images flat."""
-        seen, drawn = self.view(real), self.view(fake)
+        seen, drawn = self.view(merge_repeats(real, fake)[0]), self.view(fake)
         names = comparable(seen, drawn)
         for table in (seen, drawn):
             check_weights(table, "a classifier")

@@ -119,8 +119,9 @@ def squared_error(deviations: Numbers, weights: Numbers) -> float:
 
 
 def normalised(shares: Numbers) -> Numbers:
-    """Make each row sum to one."""
-    return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
+    """Make each row sum to one; a row of zeros, as a replica of very few events may be, stays."""
+    total = shares.sum(axis=-1, keepdims=True)
+    return np.asarray(np.divide(shares, total, out=np.zeros_like(shares), where=total > 0))
 
 
 def histogram(values: Numbers, weights: Numbers, edges: Numbers) -> tuple[Numbers, Numbers]:

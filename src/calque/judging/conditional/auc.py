@@ -23,7 +23,7 @@ from calque.table import Table
 
 Numbers = NDArray[np.float64]
 
-LEAST_ROWS = 20  # held-out rows of each class in a bin
+LEAST_ROWS = 20  # effective held-out rows of each class in a bin: the other half of the rows trains
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ConditionalAUC:
     One classifier of this `kind` sees all columns, contexts included, and is asked in `bins` of a context. "local" is
     the mean of (d − ½)² over generated rows, d the share of real rows that the classifier believes in (Linhart et al.,
     arXiv:2306.03580), against `trainings` of the same on shuffled classes; 0 trainings leave it out. Weights count;
-    negative ones raise DataError, as does a context without a bin of 20 held-out rows of both classes.
+    negative ones raise DataError, as does a context without a bin of 20 effective held-out rows of both.
     """
 
     context: tuple[str, ...]
@@ -79,11 +79,11 @@ class ConditionalAUC:
 
     def estimates(self, asked: Trial, null: list[Trial], bins: Bins, column: int, seed: int) -> Iterator[Estimate]:
         """AUC in the bins of one column, and the local test if its null is there."""
-        kept = enough(asked, bins, column)
+        kept, left_out = enough(asked, bins, column)
         value, error = np.transpose([auc(part) for part in parts(asked, bins, column, kept)])
         drawn = 0.5 + error * numpy_stream(seed, "judging/auc_in_bins").normal(size=(REPLICAS, len(error)))
         yield InBins(value, error, drawn, np.broadcast_to(error, drawn.shape), error).estimate(
-            "auc_in_bins", bins, kept, seed, "DeLong in each bin; floor: worst of bins at ½")
+            "auc_in_bins", bins, kept, seed, "DeLong in each bin; floor: worst of bins at ½", left_out)
         if null:
             value, error = np.transpose([certainty(part) for part in parts(asked, bins, column, kept)])
             numbers = np.array([[certainty(part) for part in parts(one, bins, column, kept)] for one in null])
@@ -99,15 +99,23 @@ def shuffled(first: Sample, second: Sample, seed: int, turn: int) -> tuple[Sampl
     return dealt.rows(slice(None, len(first))), dealt.rows(slice(len(first), None))
 
 
-def enough(asked: Trial, bins: Bins, column: int) -> list[int]:
-    """Bins with enough rows of both classes."""
-    held = [np.bincount(bins.place(sample.values[:, column]), minlength=len(bins))
-            for sample in (asked.real, asked.fake)]
-    kept = np.flatnonzero(np.minimum(*held) >= LEAST_ROWS)
+def enough(asked: Trial, bins: Bins, column: int) -> tuple[list[int], list[str]]:
+    """Bins with enough effective rows of both classes, and a line about each of the others."""
+    held = np.minimum(*(effective_in(bins, sample, column) for sample in (asked.real, asked.fake)))
+    kept = np.flatnonzero(held >= LEAST_ROWS)
     if not len(kept):
-        raise NotMeasurableError(f"no bin of {bins.column} has {LEAST_ROWS} held-out rows of both samples; take fewer "
-                                 "bins, or give more rows")
-    return [int(place) for place in kept]
+        raise NotMeasurableError(f"no bin of {bins.column} has {2 * LEAST_ROWS} effective rows of both samples, half of "
+                                 "them held out; take fewer bins, or give more rows")
+    lines = [f"the bin {bins.labels[place]} is left out: about {2 * held[place]:.0f} effective rows, fewer than "
+             f"{2 * LEAST_ROWS}" for place in np.flatnonzero(held < LEAST_ROWS)]
+    return [int(place) for place in kept], lines
+
+
+def effective_in(bins: Bins, sample: Sample, column: int) -> Numbers:
+    """Effective rows in every bin."""
+    place = bins.place(sample.values[:, column])
+    summed, squares = (np.bincount(place, weights, len(bins)) for weights in (sample.weights, sample.weights**2))
+    return np.divide(summed**2, squares, out=np.zeros(len(bins)), where=squares > 0)
 
 
 def parts(asked: Trial, bins: Bins, column: int, kept: list[int]) -> Iterator[Trial]:
@@ -124,7 +132,7 @@ def auc(part: Trial) -> tuple[float, float]:
 
 def certainty(part: Trial) -> tuple[float, float]:
     """Mean of (d − ½)² over generated rows and its error; a null may leave a bin empty."""
-    if not len(part.fake):
+    if not part.fake.weights.any():
         return 0.0, 0.0
     squares, weights = (part.scores.fake - 0.5) ** 2, part.scores.fake_weights
     mean = float(np.average(squares, weights=weights))

@@ -48,7 +48,9 @@ class Ranked:
         return shape(*moments(self.ranks[:, column], self.weights), math.sqrt(self.variance))
 
 
-def flatness(name: str, cells: Sequence[Ranked], column: int, bins: int, how: str) -> Estimate:
+def flatness(
+    name: str, cells: Sequence[Ranked], column: int, bins: int, how: str, left_out: Sequence[str] = ()
+) -> Estimate:
     """χ²/ndf of one column's ranks against flat ones, over all cells."""
     chi2 = [cell.chi2(column, bins) for cell in cells]
     ndf = (bins - 1) * len(cells)
@@ -67,6 +69,7 @@ def flatness(name: str, cells: Sequence[Ranked], column: int, bins: int, how: st
             "where": worst.label, "shape_there": worst.shape(column),
             "cells": [{"label": cell.label, "chi2": entry / (bins - 1)}
                       for cell, entry in zip(cells, chi2, strict=True)],
+            "left_out": list(left_out),
         },
         null_error=math.sqrt(2 / ndf),
     )

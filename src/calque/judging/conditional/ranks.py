@@ -21,7 +21,7 @@ from calque.table import Table
 Numbers = NDArray[np.float64]
 Draw = Callable[[Table, int], Table]
 
-LEAST_ROWS = 50  # rows of each sample in a cell of contexts: a few in every bin of ranks
+LEAST_ROWS = 50  # effective rows of each sample in a cell of contexts: a few in every bin of ranks
 ROWS_A_CELL = 100  # on average: cells are not filled alike
 
 
@@ -72,7 +72,16 @@ class Ranks:
                                      "take fewer bins or contexts, or give more rows")
         how = "cells of the context" if self.draw is None else f"{self.draws} rows drawn for the context of each row"
         columns = flat_names(seen.select(names))
-        return tuple(flatness(name, ranked, column, self.rank_bins, how) for column, name in enumerate(columns))
+        left_out = self.left_out(cells, ranked, seen)
+        return tuple(flatness(name, ranked, column, self.rank_bins, how, left_out if column == 0 else ())
+                     for column, name in enumerate(columns))
+
+    def left_out(self, cells: Cells, ranked: list[Ranked], real: Table) -> list[str]:
+        """Lines about cells of contexts that hold real rows, but too few to be ranked."""
+        known = {one.label for one in ranked}
+        labels = [cells.label(cell) for cell in np.unique(cells.place(real))]
+        return [f"the bin {label} is left out: fewer than {LEAST_ROWS} effective rows"
+                for label in labels if label not in known]
 
     def by_drawing(self, draw: Draw, real: Table, names: list[str], cells: Cells, seed: int) -> Iterator[Ranked]:
         """Rank each real row among rows drawn for its own context."""
@@ -96,7 +105,7 @@ class Ranks:
         uniform = numpy_stream(seed, "judging/ranks/ties").random(asked.values.shape)
         ranks, place = (lower + uniform * (equal + step)) / (total + step), cells.place(seen)
         for cell in np.unique(place):
-            if np.sum(place == cell) >= LEAST_ROWS:
+            if worth(asked.rows(place == cell)) >= LEAST_ROWS:
                 yield Ranked(cells.label(cell), ranks[place == cell], asked.weights[place == cell], 0.0)
 
     def in_cells(self, real: Table, fake: Table, names: list[str], cells: Cells, seed: int) -> Iterator[Ranked]:
@@ -105,9 +114,14 @@ class Ranks:
         asked, known = Sample.of(real, names), Sample.of(fake, names)
         for cell in np.unique(ours):
             here, there = asked.rows(ours == cell), known.rows(theirs == cell)
-            if min(len(here), len(there)) >= LEAST_ROWS:
+            if min(worth(here), worth(there)) >= LEAST_ROWS:
                 yield Ranked(cells.label(cell), among(here.values, there, stream), here.weights,
                              1 / effective(there.weights))
+
+
+def worth(sample: Sample) -> float:
+    """Effective rows; 0 where there is no weight."""
+    return effective(sample.weights) if sample.weights.any() else 0.0
 
 
 def answered(draw: Draw, contexts: Table, seed: int) -> Table:

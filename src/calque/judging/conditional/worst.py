@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,9 @@ class InBins:
         """Which bin (...) is worst."""
         return np.asarray(np.argmax((values - 0.5) / self.scale, axis=-1))
 
-    def estimate(self, measure: str, bins: Bins, kept: list[int], seed: int, how: str) -> Estimate:
+    def estimate(
+        self, measure: str, bins: Bins, kept: list[int], seed: int, how: str, left_out: Sequence[str] = ()
+    ) -> Estimate:
         """Quote the worst bin against the null's worst bins, so that the look elsewhere is paid for."""
         stream = numpy_stream(seed, f"judging/{measure}/replicas")
         noise = stream.normal(size=(REPLICAS, 1, len(kept)))
@@ -51,4 +54,5 @@ class InBins:
             how=f"error: {how}", where=labels[int(self.place(self.value))],
             bins=[{"label": label, "value": float(value), "error": float(error)}
                   for label, value, error in zip(labels, self.value, self.error, strict=True)],
+            left_out=list(left_out),
         )

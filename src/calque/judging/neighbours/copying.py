@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calque.errors import DataError
+from calque.judging.copies import find_copies
 from calque.judging.joint.draws import spreads
 from calque.judging.measure import Estimate
 from calque.judging.samples import Sample, comparable, row_keys
@@ -57,9 +58,9 @@ class Copying:
         count = min(len(held), len(trained), self.most(asked.shape[1]))
         chosen = [distinct(keys, count, seed, label) for keys, label in ((ours, "trained"), (theirs, "held"))]
         known = [Sample.of(table.rows(rows), names).values for table, rows in zip((trained, held), chosen, strict=True)]
-        again = row_keys(drawn, names)
-        sets = {"identical": ours, "identical_trained": ours[chosen[0]], "identical_held": theirs[chosen[1]]}
-        repeated = {name: float(np.isin(again, keys).mean()) for name, keys in sets.items()}
+        sets = {"identical": trained, "identical_trained": trained.rows(chosen[0]), "identical_held": held.rows(chosen[1])}
+        repeated = {name: float(find_copies(drawn.select(names), table.select(names)).mean())
+                    for name, table in sets.items()}
         return (self.estimate(*nearest_two(asked, *known), {"searched": count, **repeated}),)
 
     def most(self, columns: int) -> int:

@@ -12,7 +12,7 @@ from calque.judging.drawing.paper import RAISED
 from calque.judging.glossary import explained
 from calque.judging.measure import Estimate, plus_minus
 from calque.judging.page.origin import written
-from calque.judging.report import COLUMNS, STANDS_OUT, Report, excess
+from calque.judging.report import COLUMNS, STANDS_OUT, Report, excess, is_suspicious
 
 FEW = 4  # rows of a group before the rest folds
 FULL = 100.0  # excess of a full bar, whose scale is logarithmic
@@ -45,6 +45,7 @@ class Row:
     stands_out: bool
     known: bool
     how: str
+    suspicious: bool = False
 
     @classmethod
     def of_estimate(cls, estimate: Estimate) -> Row:
@@ -54,7 +55,7 @@ class Row:
         return cls(
             estimate.of, f"{on_paper(estimate.text)} {unit}".strip(),
             measured(estimate.floor, estimate.floor_error), f"{distance:+.1f}".replace("-", "−") if known else "–",
-            bar(distance), distance >= STANDS_OUT, known, estimate.how,
+            bar(distance), distance >= STANDS_OUT, known, estimate.how, is_suspicious(estimate),
         )
 
 
@@ -94,7 +95,9 @@ class Group:
         """Sort the estimates of one measure; those that stand out never fold."""
         rows = [Row.of_estimate(estimate) for estimate in sorted(estimates, key=excess, reverse=True)]
         beyond = sum(row.stands_out for row in rows)
-        cut = len(rows) if len(rows) <= FEW + 1 else max(beyond, FEW)
+        rows.sort(key=lambda row: not (row.stands_out or row.suspicious))
+        marked = sum(row.stands_out or row.suspicious for row in rows)
+        cut = len(rows) if len(rows) <= FEW + 1 else max(marked, FEW)
         hows = tuple(dict.fromkeys(row.how for row in rows if row.how))
         return cls(measure, *explained(measure), tuple(rows[:cut]), tuple(rows[cut:]), beyond, hows)
 
