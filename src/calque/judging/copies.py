@@ -103,7 +103,7 @@ def find_repeats(table: Table) -> Rows:
     """Mark the rows that lie where an earlier one does, in the same sense."""
     near, own = Near.of(table), np.arange(len(table))
     keys = row_keys(table, near.names, _single)
-    found = _look_up(keys, keys) != own
+    found: Rows = _look_up(keys, keys) != own
     for cells in near.lattices():
         keys = row_keys(table, near.names, cells)
         place = _look_up(keys, keys)

@@ -104,8 +104,8 @@ def enough(asked: Trial, bins: Bins, column: int) -> tuple[list[int], list[str]]
     held = np.minimum(*(effective_in(bins, sample, column) for sample in (asked.real, asked.fake)))
     kept = np.flatnonzero(held >= LEAST_ROWS)
     if not len(kept):
-        raise NotMeasurableError(f"no bin of {bins.column} has {2 * LEAST_ROWS} effective rows of both samples, half of "
-                                 "them held out; take fewer bins, or give more rows")
+        raise NotMeasurableError(f"no bin of {bins.column} has {2 * LEAST_ROWS} effective rows of both samples, "
+                                 "half of them held out; take fewer bins, or give more rows")
     lines = [f"the bin {bins.labels[place]} is left out: about {2 * held[place]:.0f} effective rows, fewer than "
              f"{2 * LEAST_ROWS}" for place in np.flatnonzero(held < LEAST_ROWS)]
     return [int(place) for place in kept], lines

@@ -58,7 +58,8 @@ class Copying:
         count = min(len(held), len(trained), self.most(asked.shape[1]))
         chosen = [distinct(keys, count, seed, label) for keys, label in ((ours, "trained"), (theirs, "held"))]
         known = [Sample.of(table.rows(rows), names).values for table, rows in zip((trained, held), chosen, strict=True)]
-        sets = {"identical": trained, "identical_trained": trained.rows(chosen[0]), "identical_held": held.rows(chosen[1])}
+        sets = {"identical": trained, "identical_trained": trained.rows(chosen[0]),
+                "identical_held": held.rows(chosen[1])}
         repeated = {name: float(find_copies(drawn.select(names), table.select(names)).mean())
                     for name, table in sets.items()}
         return (self.estimate(*nearest_two(asked, *known), {"searched": count, **repeated}),)
