@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.preparing.context import Context, column_of
+from calque.preparing.findings import findings
 from calque.preparing.precision import codes_of
 from calque.preparing.preparation import Preparation, is_whole
 from calque.preparing.showers import expanded
@@ -180,6 +182,9 @@ def prepare(
     preparation = Preparation.fit(seen, chosen, shares, numpy_stream(seed, "fit preparation"), looked, context)
     numbers = looked[()]
     conditions = Context.fit(table.select(context).rows(numbers), asked, shares[numbers]) if context else Context()
+    for line in findings(seen.select(learnt).rows(numbers), preparation, seen.rows(numbers).keep(context),
+                         numpy_stream(seed, "findings")):
+        warnings.warn(line, stacklevel=2)
     return Data(table, part, preparation, conditions, weights, seed)
 
 
