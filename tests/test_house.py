@@ -25,7 +25,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "locks", "progress", "threads", "geometry"]
 ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"],
          ["config", "folder", "contexts", "provenance", "run", "mixture"], ["judging"],
-         ["fitting"], ["producing"], ["tuning"], ["pipeline"], ["leaderboard"], ["cli"], ["__main__"]]
+         ["fitting"], ["producing"], ["tuning"], ["checks"], ["pipeline"], ["leaderboard"], ["cli"], ["__main__"]]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 

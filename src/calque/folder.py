@@ -25,6 +25,8 @@ HISTORY, BOARD, CHECKPOINT = "history.jsonl", "tensorboard", "checkpoint/state.s
 TRAINING_LOCK, JUDGING_LOCK = ".training.lock", ".judging.lock"
 SIMULATIONS = "simulations.h5"
 REPORT, PAGE, PLOTS = "report.json", "report.html", "plots"
+RESERVED = (CONFIG, PREPARATION, MODEL, SPLIT, CONTEXTS, PROVENANCE, HISTORY, BOARD, CHECKPOINT.partition("/")[0],
+            TRAINING_LOCK, JUDGING_LOCK, SIMULATIONS, REPORT, PAGE, PLOTS, "teacher")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from calque.checks import check_early, check_late
 from calque.config import Config
 from calque.errors import ConfigError, FileError
 from calque.fitting import fit
@@ -82,9 +83,13 @@ def train_parts(config: Config, folder: Path, resume: bool, quiet: bool, say: Sa
         raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
     for part in parts(config).values():
         check_watch(part.fit)
+    check_early(config)
     config = simulated(config, quiet, say)
     samples = [(part, None if resume and is_finished(Path(part.out)) else load_data(part))
                for part in parts(config).values()]
+    for part, data in samples:
+        if data is not None:
+            check_late(part, data)
     runs = [recall(part, say) if data is None else train_part(part, data, resume, quiet, say)
             for part, data in samples]
     if config.categories:

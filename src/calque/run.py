@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -57,7 +57,21 @@ Inputs = tuple[Tensor, Table | None]
 def build_generator(config: Config, layout: Layout, context: int) -> Generator:
     """Make the untrained generator that a configuration names."""
     make = GENERATORS[find_kind(config.fit.kind).generator]
-    return make(layout, context, **checked(f"kind {config.fit.kind!r} (fit.model)", make, config.fit.model))
+    settings = checked(f"kind {config.fit.kind!r} (fit.model)", make, config.fit.model)
+    with building(f"a generator of kind {config.fit.kind!r}", "fit.model", config.fit.model):
+        return make(layout, context, **settings)
+
+
+@contextmanager
+def building(what: str, section: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Say in one line which settings no network can be built with, or none that the memory holds."""
+    try:
+        yield
+    except CalqueError:
+        raise
+    except (MemoryError, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+        given = ", ".join(f"{name} = {value!r}" for name, value in settings.items())
+        raise ConfigError(f"{what} cannot be built with {section} {{{given}}}: {first_line(error)}") from error
 
 
 @dataclass

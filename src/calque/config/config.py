@@ -6,11 +6,12 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from calque.config.messages import explain
+from calque.config.plain import DEEPEST, check_folder_name, check_plain, parse_toml
 from calque.config.presets import for_category, merge, with_presets
 from calque.config.sections import (
     CategoryConfig,
@@ -31,6 +32,9 @@ KEY_PART = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|[^="'.]+""")
 DOTTED_KEY = re.compile(rf"((?:{KEY_PART.pattern})(?:\s*\.\s*(?:{KEY_PART.pattern}))*)\s*=")
 
 
+FolderName = Annotated[str, AfterValidator(check_folder_name)]
+
+
 class Config(Section):
     """A whole run: five sections, one seed, one folder; `categories` trains one model each.
 
@@ -39,7 +43,7 @@ class Config(Section):
     """
 
     seed: int = 0
-    out: str = "runs/calque"
+    out: str = Field(default="runs/calque", min_length=1)
     simulate: SimulateConfig | None = None
     read: ReadConfig = Field(default_factory=ReadConfig)
     prepare: PrepareConfig = Field(default_factory=PrepareConfig)
@@ -47,7 +51,7 @@ class Config(Section):
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     produce: ProduceConfig = Field(default_factory=ProduceConfig)
     tune: TuneConfig = Field(default_factory=TuneConfig)
-    categories: dict[str, CategoryConfig] = Field(default_factory=dict)
+    categories: dict[FolderName, CategoryConfig] = Field(default_factory=dict)
     leaderboard: LeaderboardConfig | None = None
     _written: dict[str, Any] = PrivateAttr(default_factory=dict)  # of [fit]
 
@@ -96,14 +100,15 @@ def load_config(path: str | Path, settings: Sequence[str] = (), out: str | None 
     """Read a TOML file, override `key.key=value` settings; raises FileError and ConfigError in one line."""
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    raw = parse_toml(text, str(path))
     for setting in settings:
         raw = merge(raw, parse_setting(setting))
-    config = build(merge(raw, {"out": out} if out else {}), str(path))
+    config = build(merge(raw, {} if out is None else {"out": out}), str(path))
     for name in config.categories:
         config.category(name)
     return beside(config, path)
@@ -146,10 +151,14 @@ def parse_setting(text: str) -> dict[str, Any]:
     {'read': {'rename': {'a.b': 'ab'}}}
     """
     names, value = _split_setting(text)
+    if len(names) > DEEPEST:
+        raise ConfigError(f"--set {names[0]}…: at most {DEEPEST} names may follow one another")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, lists in lists
+        raise ConfigError(f"--set {'.'.join(names)}: its value is too long or nested too deep") from error
     for name in reversed(names):
         parsed = {name: parsed}
     return dict(parsed)
@@ -175,6 +184,7 @@ def _unquote_key(part: str, text: str) -> str:
 
 def build(raw: Mapping[str, Any], where: str) -> Config:
     """Validate raw tables; raises ConfigError that names the nearest key."""
+    check_plain(raw, where)
     try:
         return Config.model_validate(raw)
     except ValidationError as error:

@@ -11,17 +11,26 @@ from pydantic import TypeAdapter, ValidationError
 from calque.config.sections import CategoryConfig, Section
 from calque.errors import ConfigError, unknown
 
+LONGEST = 100  # letters of a value in a message
+
 
 def explain(section: type[Section], error: ValidationError, where: str) -> str:
     """The first complaint, in one line."""
     first = error.errors()[0]
     types = ("str", "list[str]", "FitConfig")  # which of several types failed
-    names = [str(part) for part in first["loc"] if part not in types]
+    named = [str(part) for part in first["loc"] if part not in types]
+    names = [part for part in named if not part.startswith(("[key]", "function-", "dict["))]
     if first["type"] == "extra_forbidden":
         fields = fields_at(section, names[:-1])
         place = f"in [{'.'.join(names[:-1])}] of {where}" if names[:-1] else f"in {where}"
         return unknown("setting", names[-1], fields, place)
-    return f"{'.'.join(names)} = {first['input']!r} in {where}: {first['msg']}"
+    return f"{'.'.join(names)} = {shortened(first['input'])} in {where}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def shortened(value: Any) -> str:
+    """A value, for a message."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def fields_at(section: type[Section], path: Sequence[str]) -> list[str]:

@@ -42,15 +42,15 @@ def complete(fit: Mapping[str, Any]) -> dict[str, Any]:
     return completed
 
 
-def presets(kind: str) -> dict[str, Mapping[str, Any]]:
+def presets(kind: Any) -> dict[str, Mapping[str, Any]]:
     """What a kind of generator brings along, as tables of [fit]; nothing for a kind that does not exist."""
-    found = KINDS.get(kind)
+    found = KINDS.get(kind) if isinstance(kind, str) else None
     return {"model": found.model, "objective": found.settings, "optimiser": found.optimiser} if found else {}
 
 
-def solved(kind: str) -> bool:
+def solved(kind: Any) -> bool:
     """Whether a kind takes no steps; a kind that does not exist is not solved either."""
-    return kind in KINDS and KINDS[kind].solved
+    return isinstance(kind, str) and kind in KINDS and KINDS[kind].solved
 
 
 def check_used(fit: FitConfig) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from calque.config.plain import MOST_THREADS, MOST_WORKERS, check_inside
 
 
 class Section(BaseModel):
     """A TOML table with known keys."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class ReadConfig(Section):
@@ -23,12 +25,12 @@ class ReadConfig(Section):
     weight: str | None = None
     where: str | None = None
     exclude: list[str] = Field(default_factory=list)
-    limit: int | None = None
+    limit: int | None = Field(default=None, ge=0)
     layout: str | dict[str, Any] | None = None
     units: dict[str, str] | None = None
     drop_nonfinite: bool = False
     flags: dict[str, str] | None = None
-    workers: int | None = None
+    workers: int | None = Field(default=None, ge=0, le=MOST_WORKERS)
 
 
 class SimulateConfig(Section):
@@ -37,7 +39,7 @@ class SimulateConfig(Section):
     simulator: str
     n: int = Field(default=20_000, ge=1)
     repeat: int = Field(default=1, ge=1)
-    workers: int = Field(default=2, ge=0)
+    workers: int = Field(default=2, ge=0, le=MOST_WORKERS)
     chunk: int = Field(default=64, ge=1)
     settings: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, tuple[float, float]] = Field(default_factory=dict)
@@ -51,8 +53,8 @@ class PrepareConfig(Section):
     columns: dict[str, str | list[str]] = Field(default_factory=dict)
     context: list[str] = Field(default_factory=list)
     together: list[str] = Field(default_factory=list)
-    judging: float = 1 / 3
-    validation: float = 0.1
+    judging: float = Field(default=1 / 3, ge=0, lt=1)
+    validation: float = Field(default=0.1, ge=0, lt=1)
 
 
 OptimiserName = Literal["adam", "adam-amsgrad", "rmsprop", "sgd"]
@@ -117,7 +119,7 @@ class FitConfig(Section):
     checkpoint_every: int = Field(default=250, ge=1)
     tensorboard: bool = False
     device: str = "cpu"
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=MOST_THREADS)
     teacher: FitConfig | str | None = None
 
 
@@ -141,7 +143,7 @@ class ProduceConfig(Section):
     """What to produce: `calque.produce`'s arguments."""
 
     n: int = Field(default=0, ge=0)
-    out: str = "fast.root"
+    out: Annotated[str, AfterValidator(check_inside)] = "fast.root"
     tree: str | None = None
     context: dict[str, float] = Field(default_factory=dict)
     where: str | None = None
@@ -152,7 +154,7 @@ class ProduceConfig(Section):
     compression: str = "lz4"
     layout: str | dict[str, Any] | None = None
     block: int | None = Field(default=None, ge=1)
-    workers: int = Field(default=2, ge=1)
+    workers: int = Field(default=2, ge=1, le=MOST_WORKERS)
     precision: Literal["float32", "bf16"] = "float32"
     device: str | None = None
 

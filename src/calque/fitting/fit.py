@@ -43,7 +43,7 @@ from calque.kinds import KINDS, find_kind
 from calque.models import Generator
 from calque.preparing import TRAIN, Data
 from calque.progress import progress
-from calque.run import Run, build_generator, new_run
+from calque.run import Run, build_generator, building, new_run
 from calque.seeds import derive
 from calque.threads import choose_device, threads
 
@@ -119,7 +119,9 @@ def settle(data: Data, kind: str | None, out: str | Path | None, config: Config 
 def build_objective(config: Config, generator: Generator) -> Objective:
     """The objective that belongs to a kind."""
     make = OBJECTIVES[find_kind(config.fit.kind).objective]
-    made = make(generator, **checked(f"kind {config.fit.kind!r} (fit.objective)", make, config.fit.objective))
+    settings = checked(f"kind {config.fit.kind!r} (fit.objective)", make, config.fit.objective)
+    with building(f"an objective of kind {config.fit.kind!r}", "fit.objective", config.fit.objective):
+        made = make(generator, **settings)
     made.plan(config.fit.steps)
     return made
 

@@ -103,8 +103,14 @@ def evaluate(text: str, table: Table) -> Array:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         raise ConfigError(f"cannot read the expression {text!r}: {error.msg}") from None
-    with np.errstate(all="ignore"):  # non-finite results are reported with their rows by the judge
-        return np.broadcast_to(np.asarray(visit(tree, table, text), dtype=np.float64), (len(table),)).copy()
+    except (ValueError, RecursionError, MemoryError):
+        raise ConfigError(f"cannot read the expression {text[:60]!r}…: it is nested too deep or too long") from None
+    try:
+        with np.errstate(all="ignore"):  # non-finite results are reported with their rows by the judge
+            return np.broadcast_to(np.asarray(visit(tree, table, text), dtype=np.float64), (len(table),)).copy()
+    except (RecursionError, OverflowError):
+        raise ConfigError(f"cannot evaluate {text[:60]!r}…: it is nested too deep, or its numbers are too large"
+                          ) from None
 
 
 def visit(node: ast.AST, table: Table, text: str) -> Any:

@@ -212,9 +212,12 @@ def check(n: float | None, by_rows: bool, first_event: int, block: int | None, w
         raise ConfigError("how many events? give n (-n)")
     if n is not None and not 1 <= n <= MOST:
         raise ConfigError(f"n = {n:g}: the number of events to produce is between 1 and {MOST:g}")
-    for name, value, least in (("first_event", first_event, 0), ("block", block, 1), ("workers", workers, 1)):
+    bounds = (("first_event", first_event, 0, 10 * MOST), ("block", block, 1, MOST), ("workers", workers, 1, 1024))
+    for name, value, least, most in bounds:
         if value is not None and value < least:
             raise ConfigError(f"{name} = {value}: at least {least} is needed")
+        if value is not None and value > most:
+            raise ConfigError(f"{name} = {value}: at most {most} can be taken")
     for name, word in chosen.items():
         if word not in CHOICES[name]:
             raise ConfigError(unknown(name, word, CHOICES[name]))

@@ -99,7 +99,11 @@ def of_function(
     module, _, function = name.partition(":")
     theirs = Theirs(module, function, str(folder or ""), settings)
     check_keywords(theirs.found(), settings, name)
-    identity = {"settings": settings, "source": digest(importlib.import_module(module).__file__)}
+    source = getattr(importlib.import_module(module), "__file__", None)
+    if source is None:
+        raise ConfigError(f"simulator {name!r}: the module {module!r} is part of Python, not a file; name one of your "
+                          "own, module:function")
+    identity = {"settings": settings, "source": digest(source)}
     return Parametric(name, tuple(space), *limits(space), theirs, identity=identity, workers=workers, chunk=chunk)
 
 
@@ -156,7 +160,11 @@ def forget_other(name: str) -> None:
 
 def check_keywords(function: Callable[..., Any], settings: Mapping[str, Any], name: str) -> None:
     """Raise ConfigError for settings that the function does not take."""
-    signature = inspect.signature(function).parameters.values()
+    try:
+        signature = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:  # some functions in C show none
+        raise ConfigError(f"simulator {name!r}: what it takes cannot be found out ({error}); wrap it in a function "
+                          "of your own") from error
     if not any(one.kind is one.VAR_KEYWORD for one in signature):
         check_known(settings, [one.name for one in list(signature)[2:]], "setting", name)
 
