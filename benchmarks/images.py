@@ -53,7 +53,7 @@ SHOWN = {"auc_raw": "pixels, trees", "auc_network_raw": "pixels, network", "auc_
 
 def networks(kind: str, steps: int, **settings: Any) -> Settings:
     """Settings of a training."""
-    return {**LATEST, "kind": kind, "steps": steps, **settings}
+    return {**LATEST, "kind": kind, "preset": "fast", "steps": steps, **settings}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ import torch
 from calque.config import Config, load_config
 from calque.fitting import fit
 from calque.judging import judge_tables
+from calque.kinds import find_kind
 from calque.mixture import Mixture
 from calque.pipeline import load_data
 from calque.preparing import JUDGE, Data, prepare
@@ -54,7 +55,7 @@ class Trial:
     @classmethod
     def of(cls, given: argparse.Namespace, kind: str, seed: int) -> Trial:
         settings = [f"read.files={given.data}", f"seed={seed}", f"fit.kind={kind}", f"fit.steps={given.steps}",
-                    "fit.patience=6"]
+                    f"fit.preset={find_kind(kind).presets[-1]}", "fit.patience=6"]
         config = load_config(find_recipe("leaderboard"), settings)
         return cls(config, load_data(config), Where(given.where))
 

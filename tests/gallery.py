@@ -31,8 +31,8 @@ def objective_of(kind: str, layout: Layout, context: int = 1, model: dict[str, A
     """A small game of images."""
     torch.manual_seed(0)
     small = SMALL[KINDS[kind].generator]
-    config = build({"fit": {"kind": kind, "model": {**small, **(model or {})}, "objective": {"base": 4, **settings}}},
-                   "here")
+    tables = {"model": {**small, **(model or {})}, "objective": {"base": 4, **settings}}
+    config = build({"fit": {"kind": kind, "preset": "fast", **tables}}, "here")
     objective = build_objective(config, build_generator(config, layout, context))
     assert isinstance(objective, Adversarial)
     return objective.train()

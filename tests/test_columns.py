@@ -19,8 +19,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "flow": {"steps": 120, "batch": 256, "model": {"transforms": 2, "hidden": [32, 32]}, "optimiser": {"rate": 5e-3}},
     "flow-matching": {"steps": 800, "batch": 256, "model": {"nodes": 64}, "optimiser": {"rate": 5e-3}},
     "mixture": {"steps": 1, "model": {"components": 16}},
-    "r3gan": {"steps": 400, "batch": 128},
-    "vae": {"steps": 600, "batch": 256, "model": {"latent": 4}, "optimiser": {"rate": 3e-3}},
+    "r3gan": {"preset": "fast", "steps": 400, "batch": 128},
+    "vae": {"preset": "fast", "steps": 600, "batch": 256, "model": {"latent": 4}, "optimiser": {"rate": 3e-3}},
 }
 
 

@@ -46,7 +46,7 @@ def loop_with(optimiser: dict[str, Any], steps: int = 10, **objective: Any) -> L
                 "batch": 16,
                 "model": {**TINY, "latent": 3},
                 "objective": {**TINY, **objective},
-                "optimiser": optimiser,
+                "optimiser": {"name": "adam", "beta1": 0.9, **optimiser},
             }
         },
         "here",

@@ -1,4 +1,4 @@
-"""Known truth: adversarial kinds learn samples that are drawn from a formula, with the settings they bring along."""
+"""Known truth: adversarial kinds learn samples that are drawn from a formula, with the preset "fast"."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from calque.config import merge
 from calque.kinds import KINDS
 
 ROWS = 4000
-PLAIN = {"layers": 2, "base": 64, "shape": "flat", "norm": "none", "dropout": 0.0}  # the note's are for hours
-NOTE = {"model": {**PLAIN, "latent": 8, "skip": True}, "objective": {**PLAIN, "base": 128},
-        "optimiser": {"rate": 1e-3, "beta1": 0.0, "beta2": 0.99}}
+FAST: dict[str, Any] = {"preset": "fast"}
 EIGHT = {"model": {"categorical": [8], "continuous": 0}, "objective": {"information": 1.0}}
 
-# steps and AUC for the conditional Gaussian and for the ring, and what differs from the kind's own settings there
+# steps and AUC for the conditional Gaussian and for the ring, and what differs from the preset "fast" there
 TRUTHS: dict[str, tuple[int, float, int, float, dict[str, Any], dict[str, Any]]] = {
-    "gan": (300, 0.65, 500, 0.86, NOTE, NOTE),
+    "gan": (300, 0.65, 500, 0.86, {}, {}),
     "minimax-gan": (250, 0.62, 500, 0.86, {}, {}),
     "lsgan": (300, 0.64, 600, 0.86, {}, {}),
     "wgan": (200, 0.62, 600, 0.86, {}, {}),
@@ -43,7 +41,7 @@ def test_every_adversarial_kind_has_its_truth() -> None:
 def test_a_conditional_gaussian_is_learnt(kind: str) -> None:
     """Under a charge and an energy. Untrained the AUC is 0.99; a swapped charge would bring it to 1."""
     steps, reached, _, _, settings, _ = TRUTHS[kind]
-    run = learnt(moving(6000, 0), kind, steps, settings, ["charge", "energy"])
+    run = learnt(moving(6000, 0), kind, steps, FAST | settings, ["charge", "energy"])
     fresh, drawn = moving(ROWS, 11), run.sample(ROWS, seed=3)
     assert separation(fresh, run) < reached
     for charge in (-1, 1):
@@ -57,14 +55,14 @@ def test_a_conditional_gaussian_is_learnt(kind: str) -> None:
 def test_a_ring_is_learnt(kind: str) -> None:
     """No spot is lost: within three widths each holds a third of its share of all events, at least."""
     _, _, steps, reached, _, settings = TRUTHS[kind]
-    run = learnt(ring(6000, 0), kind, steps, settings, [])
+    run = learnt(ring(6000, 0), kind, steps, FAST | settings, [])
     assert (shares(run.sample(ROWS, seed=3)) > 1 / 3 / SPOTS).all()
     assert separation(ring(ROWS, 11), run) < reached
 
 
 def test_codes_name_the_spots_of_a_ring() -> None:
     """Eight levels, eight spots: each level draws in one spot, and no two in the same."""
-    run = learnt(ring(6000, 0), "infogan", 300, EIGHT, [])
+    run = learnt(ring(6000, 0), "infogan", 300, FAST | EIGHT, [])
     noise = torch.randn(ROWS, run.generator.noise, generator=torch.Generator().manual_seed(0))
     level = (torch.special.ndtr(noise[:, -1]) * SPOTS).long()
     drawn = run.events(noise, None)
@@ -80,7 +78,7 @@ def test_codes_name_the_spots_of_a_ring() -> None:
 def test_more_steps_learn_better(kind: str) -> None:
     """Six times as many, slower towards the end: spots hold half their share, and together three quarters."""
     _, _, steps, _, _, settings = TRUTHS[kind]
-    run = learnt(ring(6000, 0), kind, 6 * steps, merge(settings, {"optimiser": {"schedule": "cosine"}}), [])
+    run = learnt(ring(6000, 0), kind, 6 * steps, merge(FAST | settings, {"optimiser": {"schedule": "cosine"}}), [])
     found = shares(run.sample(ROWS, seed=3))
     assert (found > 1 / 2 / SPOTS).all()
     assert found.sum() > 0.75

@@ -384,7 +384,7 @@ def test_a_category_of_another_kind_leaves_the_presets_of_the_common_one_behind(
     config = build(raw, "a test")
     assert config.category("same").fit.objective == config.fit.objective
     other = config.category("other").fit
-    assert (other.optimiser.name, other.optimiser.rate) == ("rmsprop", 2e-3)
+    assert (other.optimiser.name, other.optimiser.rate) == ("rmsprop", 5e-5)
     assert (other.objective["constraint"], other.objective["base"]) == ("clip", 32)
 
 
@@ -403,7 +403,8 @@ def test_a_category_keeps_what_was_written_even_where_it_equals_a_preset(tmp_pat
         save_categories(one.model_copy(update={"out": str(tmp_path)}))
         again = load_config(tmp_path / "config.toml")
         assert all(again.category(name).fit == one.category(name).fit for name in one.categories)
-    assert unset.category("written").fit.optimiser.rate == 2e-3
+    assert unset.category("written").fit.optimiser.rate == 1e-4
+    assert unset.category("written").fit.batch == 64, "and its batch"
 
 
 def test_wide_networks_draw_fewer_rows_at_once() -> None:

@@ -14,10 +14,12 @@ from calque.errors import ConfigError, unknown
 class Kind:
     """One line of the table: a generator and an objective by their names, and what they are given.
 
-    `model`, `settings` and `optimiser` are defaults of [fit.model], [fit.objective] and [fit.optimiser]; what a user
-    sets wins. `density` says whether the generator has one, `signed` whether it learns from negative weights, `passes`
-    how many network passes a draw takes, of D columns and T transforms. A `solved` kind takes no steps, and has no use
-    for what steers them.
+    `model`, `settings`, `optimiser` and `batch` are defaults of [fit.model], [fit.objective], [fit.optimiser] and
+    fit.batch; what a user sets wins. They are those of the kind's source, where it has any for events like ours.
+    `settings` are left out where a user changes what they `need` of the model. `fast` are other tables, by name, with
+    which a kind learns in minutes: fit.preset = "fast". `density` says whether the generator has one, `signed` whether
+    it learns from negative weights by default, `passes` how many network passes a draw takes, of D columns and T
+    transforms. A `solved` kind takes no steps, and has no use for what steers them.
     """
 
     about: str
@@ -32,49 +34,88 @@ class Kind:
     passes: str = "1"
     solved: bool = False
     image: bool = False
+    batch: int | None = None
+    need: Mapping[str, Any] = field(default_factory=dict)
+    fast: Mapping[str, Any] | None = None
 
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """What fit.preset may be."""
+        return (DEFAULT,) if self.fast is None else (DEFAULT, FAST)
+
+    def tables(self, preset: str) -> dict[str, Any]:
+        """What a preset of the kind puts into [fit]."""
+        if preset == FAST:
+            return dict(self.fast or {})
+        own = {} if self.batch is None else {"batch": self.batch}
+        return {"model": self.model, "objective": self.settings, "optimiser": self.optimiser, **own}
+
+
+DEFAULT, FAST = "default", "fast"  # names of presets
 
 # networks for the adversarial kinds that need neither batch norm nor dropout, which the note's need
 SMALL = {"latent": 8, "layers": 2, "base": 64, "shape": "flat", "norm": "none", "dropout": 0.0, "skip": True}
 TAME = {"layers": 2, "base": 128, "shape": "flat", "norm": "none", "dropout": 0.0, "input_blur": 0.0}
 SHARP = {**TAME, "label_blur": 0.0}
-FAST = {"rate": 1e-3, "beta1": 0.0, "beta2": 0.99}
-BOLD = {**FAST, "rate": 3e-3}
+QUICK = {"rate": 1e-3, "beta1": 0.0, "beta2": 0.99}
+BOLD = {**QUICK, "rate": 3e-3}
 LIPSCHITZ = {"rate": 2e-3, "beta1": 0.0, "beta2": 0.9}  # the papers' 1e-4 is for days
 LIKELY = {"rate": 3e-3, "schedule": "cosine"}
 
+
+def make_tables(model: Mapping[str, Any], objective: Mapping[str, Any], optimiser: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of [fit] by their names."""
+    return {"model": model, "objective": objective, "optimiser": optimiser}
+
+
+def make_quick(about: str, paper: str, objective: Mapping[str, Any], optimiser: Mapping[str, Any] = QUICK,
+          model: Mapping[str, Any] = SMALL, signed: bool = True) -> Kind:
+    """An adversarial kind whose source has no settings for events of a few columns: it learns in minutes."""
+    return Kind(about, paper, "dense", "adversarial", model, objective, optimiser, signed=signed,
+                fast=make_tables(model, objective, optimiser))
+
+
+CLIPPED = {**TAME, "game": "wasserstein", "constraint": "clip"}
+PENALISED = {**TAME, "game": "wasserstein", "constraint": "gradient-penalty"}
+BOUNDED = {**SHARP, "norm": "spectral"}
 ADVERSARIAL: dict[str, Kind] = {
     "gan": Kind("the 2018 note's generator and critic", "arXiv:1406.2661; Marshall 2018", "dense", "adversarial",
-                signed=False),
-    "minimax-gan": Kind("minimax game, which saturates", "arXiv:1406.2661", "dense", "adversarial",
-                        SMALL, {**SHARP, "game": "minimax", "constraint": "r1"}, FAST),
-    "lsgan": Kind("least squares", "arXiv:1611.04076", "dense", "adversarial",
-                  SMALL, {**SHARP, "game": "least-squares", "norm": "layer"}, FAST, signed=False),
+                optimiser={"name": "adam-amsgrad", "rate": 2e-4, "beta1": 0.5}, signed=False, batch=100,
+                fast=make_tables(SMALL, {**TAME, "input_blur": 0.001}, QUICK)),
+    "minimax-gan": make_quick("minimax game, which saturates", "arXiv:1406.2661",
+                         {**SHARP, "game": "minimax", "constraint": "r1"}),
+    "lsgan": make_quick("least squares", "arXiv:1611.04076", {**SHARP, "game": "least-squares", "norm": "layer"},
+                   signed=False),
     "wgan": Kind("Wasserstein game, clipped weights", "arXiv:1701.07875", "dense", "adversarial",
-                 SMALL, {**TAME, "game": "wasserstein", "constraint": "clip", "strength": 0.1, "critic_turns": 2},
-                 {"name": "rmsprop", "rate": 2e-3}),
+                 SMALL, {**CLIPPED, "strength": 0.01, "critic_turns": 5}, {"name": "rmsprop", "rate": 5e-5}, batch=64,
+                 fast=make_tables(SMALL, {**CLIPPED, "strength": 0.1, "critic_turns": 2},
+                             {"name": "rmsprop", "rate": 2e-3})),
     "wgan-gp": Kind("Wasserstein game, gradient penalty", "arXiv:1704.00028", "dense", "adversarial",
-                    SMALL, {**TAME, "game": "wasserstein", "constraint": "gradient-penalty", "strength": 1.0,
-                            "critic_turns": 3}, LIPSCHITZ),
-    "wgan-alp": Kind("Wasserstein game, adversarial Lipschitz penalty", "arXiv:1907.05681", "dense", "adversarial",
-                     SMALL, {**TAME, "game": "wasserstein", "constraint": "adversarial-lipschitz", "critic_turns": 2},
-                     LIPSCHITZ),
-    "cramer-gan": Kind("energy distance of what the critic makes of events", "arXiv:1705.10743", "dense", "adversarial",
-                       SMALL, {**TAME, "game": "cramer", "constraint": "gradient-penalty", "strength": 0.1}, BOLD),
+                    SMALL, {**PENALISED, "strength": 10.0, "critic_turns": 5},
+                    {"rate": 1e-4, "beta1": 0.0, "beta2": 0.9}, batch=64,
+                    fast=make_tables(SMALL, {**PENALISED, "strength": 1.0, "critic_turns": 3}, LIPSCHITZ)),
+    "wgan-alp": make_quick("Wasserstein game, adversarial Lipschitz penalty", "arXiv:1907.05681",
+                      {**TAME, "game": "wasserstein", "constraint": "adversarial-lipschitz", "critic_turns": 2},
+                      LIPSCHITZ),
+    "cramer-gan": make_quick("energy distance of what the critic makes of events", "arXiv:1705.10743",
+                        {**TAME, "game": "cramer", "constraint": "gradient-penalty", "strength": 0.1}, BOLD),
     "sngan": Kind("spectral norm in the critic", "arXiv:1802.05957", "dense", "adversarial",
-                  SMALL, {**SHARP, "norm": "spectral", "critic_turns": 2}, FAST),
-    "r3gan": Kind("relativistic game, R1 and R2", "arXiv:2501.05441", "dense", "adversarial",
-                  SMALL, {**TAME, "game": "relativistic", "constraint": "r1r2"}, FAST),
-    "unrolled-gan": Kind("the generator sees the critic five steps ahead", "arXiv:1611.02163", "dense", "adversarial",
-                         SMALL, {**SHARP, "unroll": 5}, BOLD, signed=False),
-    "feature-gan": Kind("means of the critic's features brought together", "arXiv:1606.03498", "dense", "adversarial",
-                        SMALL, {**SHARP, "constraint": "r1", "feature_matching": True}, BOLD),
-    "infogan": Kind("codes that can be read from the events", "arXiv:1606.03657", "dense", "adversarial",
-                    {**SMALL, "continuous": 2}, {**SHARP, "constraint": "r1", "information": 0.05}, FAST),
+                  SMALL, {**BOUNDED, "critic_turns": 1}, {"rate": 2e-4, "beta1": 0.5, "beta2": 0.999}, batch=64,
+                  fast=make_tables(SMALL, {**BOUNDED, "critic_turns": 2}, QUICK)),
+    "r3gan": make_quick("relativistic game, R1 and R2", "arXiv:2501.05441",
+                   {**TAME, "game": "relativistic", "constraint": "r1r2"}),
+    "unrolled-gan": make_quick("the generator sees the critic five steps ahead", "arXiv:1611.02163",
+                          {**SHARP, "unroll": 5}, BOLD, signed=False),
+    "feature-gan": make_quick("means of the critic's features brought together", "arXiv:1606.03498",
+                         {**SHARP, "constraint": "r1", "feature_matching": True}, BOLD),
+    "infogan": make_quick("codes that can be read from the events", "arXiv:1606.03657",
+                     {**SHARP, "constraint": "r1", "information": 0.05}, model={**SMALL, "continuous": 2}),
 }
 
 AUTOENCODERS: dict[str, Kind] = {
-    "vae": Kind("the 2018 note's autoencoder", "arXiv:1312.6114; Marshall 2018", "autoencoder", "variational"),
+    "vae": Kind("the 2018 note's autoencoder", "arXiv:1312.6114; Marshall 2018", "autoencoder", "variational",
+                {"likelihood": "bernoulli"}, {"reconstruction": 1000.0}, {"rate": 1e-3},
+                need={"likelihood": "bernoulli"}, fast={}),
     "beta-vae": Kind("autoencoder with a high price on its latent channel", "Higgins 2017; arXiv:1804.03599",
                      "autoencoder", "variational", {"latent": 6}, {"beta": 4.0, "warmup": 1000}),
     "infovae": Kind("autoencoder with a price on all latent vectors together", "arXiv:1706.02262", "autoencoder",
@@ -140,21 +181,34 @@ IMAGES: dict[str, Kind] = {
                                    image=True),
 }
 
-LOOK = {"layers": 3, "base": 8, "norm": "none", "dropout": 0.0, "input_blur": 0.0, "lazy": 4}
-SEEN = {**LOOK, "constraint": "r1", "label_blur": 0.0}
-PAIRED = {**LOOK, "game": "relativistic", "constraint": "r1r2"}  # closer here than the papers' games
-GROWS = {"critic": "growing"}
-SWIFT = {**FAST, "rate": 2e-3}
+LOOK = {"layers": 3, "base": 8, "norm": "none", "dropout": 0.0, "input_blur": 0.0}
+LAZY = {**LOOK, "lazy": 4}
+SEEN = {**LAZY, "constraint": "r1", "label_blur": 0.0}
+PAIRED = {**LAZY, "game": "relativistic", "constraint": "r1r2", "critic": "growing"}  # closer than the papers' games
+LAYERS = {"layers": 1, "base": 4, "critic": "layers"}
+NORMED = {"norm": "batch", "norm_place": "before"}
+SWIFT = {**QUICK, "rate": 2e-3}
+GROWN = {**QUICK, "rate": 4e-3}
 IMAGE_GANS: dict[str, Kind] = {
     "dcgan": Kind("convolutional generator and critic of images", "arXiv:1511.06434", "upsampling", "adversarial",
-                  {"norm": "none"}, {**SEEN, "critic": "convolutional", "base": 16}, SWIFT, image=True),
+                  {**NORMED, "latent": 100},
+                  {**LOOK, **NORMED, "critic": "convolutional", "base": 16, "label_blur": 0.0},
+                  {"rate": 2e-4, "beta1": 0.5}, signed=False, image=True, batch=128,
+                  fast=make_tables({"norm": "none"}, {**SEEN, "critic": "convolutional", "base": 16}, SWIFT)),
     "calogan": Kind("a network for every layer, with attention between them", "arXiv:1712.10321", "layered",
-                    "adversarial", {}, {**SEEN, "layers": 1, "base": 4, "critic": "layers"}, SWIFT, signed=False,
-                    image=True),
+                    "adversarial", {}, {**LOOK, **LAYERS, "label_blur": 0.0},
+                    {"rate": 2e-4, "beta1": 0.5, "critic": {"rate": 2e-5}}, signed=False, image=True, batch=256,
+                    fast=make_tables({}, {**SEEN, **LAYERS}, SWIFT)),
     "progressive-gan": Kind("images grow from coarse to fine", "arXiv:1710.10196", "progressive", "adversarial",
-                            {"base": 8}, {**PAIRED, **GROWS}, {**FAST, "rate": 4e-3}, signed=False, image=True),
-    "stylegan": Kind("images in a style, with noise at every resolution", "arXiv:1812.04948", "style", "adversarial",
-                     {"base": 8}, {**PAIRED, **GROWS}, {**FAST, "rate": 4e-3}, signed=False, image=True),
+                            {"base": 8}, {**LOOK, "game": "wasserstein", "constraint": "gradient-penalty",
+                                          "strength": 10.0, "critic": "growing"},
+                            QUICK, signed=False, image=True, batch=16,
+                            fast=make_tables({"base": 8}, PAIRED, GROWN)),
+    "stylegan": Kind("images in a style, with noise in every layer", "arXiv:1812.04948", "style", "adversarial",
+                     {"base": 8, "mapping": 8, "noise_per": "layer"},
+                     {**LOOK, "constraint": "r1", "strength": 10.0, "label_blur": 0.0, "critic": "growing"},
+                     QUICK, signed=False, image=True, batch=32,
+                     fast=make_tables({"base": 8}, PAIRED, GROWN)),
 }
 
 KINDS: dict[str, Kind] = {**ADVERSARIAL, **AUTOENCODERS, **FLOWS, **OTHERS, **IMAGES, **IMAGE_GANS}
@@ -171,14 +225,15 @@ def describe_kinds(width: int) -> list[str]:
     """The table for a terminal so many characters wide; what does not fit goes on below itself.
 
     >>> describe_kinds(200)[9]
-    'r3gan         no       yes    1       relativistic game, R1 and R2 (arXiv:2501.05441)'
+    'r3gan         no       yes    fast    1       relativistic game, R1 and R2 (arXiv:2501.05441)'
     """
     says = {True: "yes", False: "no"}
-    rows = [("kind", "density", "signed", "passes", "what it is"),
-            *((name, says[kind.density], says[kind.signed], kind.passes, f"{kind.about} ({kind.paper})")
-              for name, kind in KINDS.items())]
+    heads = ("kind", "density", "signed", "preset", "passes", "what it is")
+    rows = [heads, *((name, says[kind.density], says[kind.signed], " ".join(kind.presets[1:]) or "-", kind.passes,
+                      f"{kind.about} ({kind.paper})") for name, kind in KINDS.items())]
     first = max(len(row[0]) for row in rows)
-    fronts = [f"{name:{first}}  {density:7}  {signed:6}  {passes:6}  " for name, density, signed, passes, _ in rows]
+    fronts = [f"{name:{first}}  {density:7}  {signed:6}  {preset:6}  {passes:6}  "
+              for name, density, signed, preset, passes, _ in rows]
     lines = [textwrap.wrap(row[-1], max(20, width - len(front)), break_on_hyphens=False)
              for front, row in zip(fronts, rows, strict=True)]
     return [start + line for front, parts in zip(fronts, lines, strict=True)

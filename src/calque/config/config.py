@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAt
 
 from calque.config.messages import explain
 from calque.config.plain import DEEPEST, check_folder_name, check_plain, parse_toml
-from calque.config.presets import for_category, merge, with_presets
+from calque.config.presets import OF_KINDS, for_category, merge, with_presets
 from calque.config.sections import (
     CategoryConfig,
     FitConfig,
@@ -71,15 +71,16 @@ class Config(Section):
         """All tables, complete; where several kinds may share [fit], its own tables are as they were written."""
         tables = self.model_dump()
         if self.categories or self.leaderboard:
-            plain = {key: value for key, value in tables["fit"].items() if not isinstance(value, Mapping)}
+            plain = {key: value for key, value in tables["fit"].items()
+                     if key not in OF_KINDS and not isinstance(value, Mapping)}
             tables["fit"] = {**plain, **self._written}
         return tables
 
-    def with_kind(self, kind: str | None) -> dict[str, Any]:
-        """All tables, [fit] as another kind finds it: without what the first one brought along."""
+    def with_kind(self, kind: str | None, preset: str | None = None) -> dict[str, Any]:
+        """All tables, [fit] as another kind or preset finds it: without what the first one brought along."""
         tables = self.model_dump()
-        if kind not in (None, self.fit.kind):
-            tables["fit"] = for_category(self._written, {"kind": kind}, "")
+        if kind not in (None, self.fit.kind) or preset not in (None, self.fit.preset):
+            tables["fit"] = for_category(self._written, {"kind": kind or self.fit.kind}, "")
         return tables
 
     def category(self, name: str) -> Config:

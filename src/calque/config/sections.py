@@ -102,6 +102,7 @@ class FitConfig(Section):
     """How to train: the kind of generator, its settings, the loop's."""
 
     kind: str = "flow"
+    preset: str = "default"
     weights: Literal["draw", "column", "none"] = "draw"
     steps: int = Field(default=2000, ge=0)
     batch: int = Field(default=512, ge=1)

@@ -25,7 +25,7 @@ from calque.fitting.settings import (
 from calque.fitting.unrolling import Judge, unrolled
 from calque.models import CRITICS, DenseGenerator, Generator, acting_scales
 from calque.models.codes import Codes
-from calque.models.network import Norm, Shape, choose
+from calque.models.network import Norm, Place, Shape, choose
 
 
 class Seen(NamedTuple):
@@ -72,7 +72,8 @@ class Adversarial(Objective):
                  unroll_rate: float | None = None, feature_matching: bool = False, information: float | None = None,
                  constrain: float = 0.0, hold: int | None = None, fade: int | None = None, critic: str = "dense",
                  layers: int = 3, nodes: float = 1.0, base: int = 256, shape: Shape = "pyramid", norm: Norm = "batch",
-                 dropout: float = 0.2, momentum: float | None = None, activation: str = "leaky-relu") -> None:
+                 norm_place: Place = "after", dropout: float = 0.2, momentum: float | None = None,
+                 activation: str = "leaky-relu") -> None:
         super().__init__(generator)
         self.game: Game = choose("game", game, GAMES)()
         self.constraint: Constraint = choose("constraint", constraint, CONSTRAINTS)()
@@ -93,8 +94,8 @@ class Adversarial(Objective):
         self.turns = rivals + ("generator",) * generator_turns
         self.critic = choose("critic", critic, CRITICS)(
             generator.layout, generator.context, layers=layers, nodes=nodes, base=base, shape=shape, norm=norm,
-            dropout=dropout, momentum=momentum, activation=activation, bias=not self.game.relative,
-            outputs=self.game.outputs)
+            norm_place=norm_place, dropout=dropout, momentum=momentum, activation=activation,
+            bias=not self.game.relative, outputs=self.game.outputs)
         self.scales = acting_scales(self.critic)
         self.constrain = constrain
         self.constrainer = Constrainer(generator.layout, generator.context) if constrain else None

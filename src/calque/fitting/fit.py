@@ -109,7 +109,7 @@ def settle(data: Data, kind: str | None, out: str | Path | None, config: Config 
     if settings.get("weights", data.weights) != data.weights:
         raise ConfigError(f"the sample was prepared with weights = {data.weights!r}; prepare it with "
                           f"weights = {settings['weights']!r}")
-    base = config.with_kind(kind) if config else {"seed": data.seed}
+    base = config.with_kind(kind, settings.get("preset")) if config else {"seed": data.seed}
     raw = merge(base, {"fit": over, **({"out": str(out)} if out else {})})
     if data.table.weight and not raw.get("read", {}).get("weight"):
         raw = merge(raw, {"read": {"weight": data.table.weight}})

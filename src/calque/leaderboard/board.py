@@ -101,7 +101,8 @@ def scored(task: Task, board: LeaderboardConfig, quiet: bool, say: Say) -> Score
         run = train_part(task.config, data, is_run(task.folder), quiet, say)
         made = score(task.name, run, data, board.parts)
     except DivergedError as error:
-        made = Score(task.name, task.config.fit.kind, task.config.seed, failed=str(error))
+        made = Score(task.name, task.config.fit.kind, task.config.seed, failed=str(error),
+                     preset=task.config.fit.preset)
     write_bytes(kept, json.dumps(vars(made), indent=1))
     say(str(made))
     return made

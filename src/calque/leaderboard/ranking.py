@@ -50,6 +50,7 @@ class Line:
     density: bool = False
     failed: str = ""
     front: bool = False
+    preset: str = "default"
 
     @property
     def worst(self) -> Number:
@@ -76,7 +77,7 @@ def line(scores: Sequence[Score], rate: float) -> Line:
     kind, good = KINDS[scores[0].kind], [score for score in scores if not score.failed]
     failed = next((score.failed for score in scores if score.failed), "")
     made = Line(scores[0].name, scores[0].kind, kind.objective, len(good), density=kind.density, failed=failed,
-                rate=rate)
+                rate=rate, preset=scores[0].preset)
     if not good:
         return made
     names = [(part, name) for part, figures in good[0].parts.items() for name in figures]
@@ -110,14 +111,14 @@ def columns(lines: Sequence[Line]) -> list[str]:
 def cells(one: Line, names: Sequence[str]) -> list[str]:
     """What a table says of an entry."""
     told = [str(one.figures[name]) if name in one.figures else "-" for name in names]
-    return [one.name, str(one.worst) if one.figures else one.failed,
+    return [one.name, one.preset, str(one.worst) if one.figures else one.failed,
             f"{one.rate / 1e6:.3g}" if math.isfinite(one.rate) else "-", "◆" if one.front else "", *told,
             str(one.copying), f"{one.seconds:.0f}" if math.isfinite(one.seconds) else "-", str(one.seeds)]
 
 
 def heads(names: Sequence[str]) -> list[str]:
     """Headings of that table."""
-    return ["", "worst AUC", "M events/s", "front", *names, "copying", "fit [s]", "seeds"]
+    return ["", "preset", "worst AUC", "M events/s", "front", *names, "copying", "fit [s]", "seeds"]
 
 
 def table(lines: Sequence[Line]) -> str:

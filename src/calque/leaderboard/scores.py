@@ -32,6 +32,7 @@ class Score:
     parameters: int = 0
     parts: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)
     failed: str = ""
+    preset: str = "default"
 
     def __str__(self) -> str:
         found = [f"{part} {name} {figure['value']:.4f}" for part, figures in self.parts.items()
@@ -47,7 +48,8 @@ def score(name: str, run: Run, data: Data, parts: Mapping[str, str]) -> Score:
     found = {part: figures(part, where, tables, run) for part, where in (parts or {"all": ""}).items()}
     made = run.provenance
     return Score(name, run.config.fit.kind, run.config.seed, made["fit_seconds"], made["steps"], made["best_step"],
-                 sum(weight.numel() for weight in run.generator.parameters()), found)
+                 sum(weight.numel() for weight in run.generator.parameters()), found,
+                 preset=run.config.fit.preset)
 
 
 def figures(part: str, where: str, tables: tuple[Table, Table, Table], run: Run) -> dict[str, Figure]:

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from calque.errors import ConfigError
 from calque.models.generator import Generator, beside
-from calque.models.network import ACTIVATIONS, Dropout, Norm, choose
+from calque.models.network import ACTIVATIONS, Dropout, Norm, Place, choose, place_norm
+from calque.models.spectral import apply_norm
 from calque.table import Layout
 
 CONVOLUTIONS: dict[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -24,23 +24,26 @@ class Convolutional(nn.Module):
     """Convolutions of stride two, then one dense layer: flat images (B, D) of a shape → features (B, width).
 
     Each layer halves every axis and has the channels that `channels` tells; several `images` of the shape lie one
-    after another. Raises ConfigError for a shape of no or of more than three axes.
+    after another. Where batch norm comes before the activation the first layer has none (arXiv:1511.06434). Raises
+    ConfigError for a shape of no or of more than three axes.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int = 128, channels: Sequence[int] = (16, 32, 48), *,
                  images: int = 1, activation: str = "leaky-relu", norm: Norm = "none", dropout: float = 0.0,
-                 momentum: float = 0.9) -> None:
+                 momentum: float = 0.9, norm_place: Place = "after") -> None:
         super().__init__()
         if len(shape) not in CONVOLUTIONS:
             raise ConfigError(f"convolutions need images of one to three axes, not of shape {shape}")
         convolution, axes, self.shape = CONVOLUTIONS[len(shape)], len(shape), shape
         parts: list[nn.Module] = []
         for inputs, outputs in pairwise([images, *channels]):
-            parts += follow(convolution(inputs, outputs, 4, 2, 2), outputs, axes, activation, norm, dropout, momentum)
+            own: Norm = "none" if norm == "batch" and norm_place == "before" and not parts else norm
+            parts += follow(convolution(inputs, outputs, 4, 2, 2), outputs, axes, activation, own, dropout, momentum,
+                            norm_place)
             shape = tuple(length // 2 + 1 for length in shape)
         self.layers, self.width = nn.Sequential(*parts), width
         last = nn.Linear(([images, *channels])[-1] * math.prod(shape), width)
-        self.last = nn.Sequential(*follow(last, width, 0, activation, norm, dropout, momentum))
+        self.last = nn.Sequential(*follow(last, width, 0, activation, norm, dropout, momentum, norm_place))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) → (B, width)."""
@@ -49,18 +52,18 @@ class Convolutional(nn.Module):
 
 
 def follow(layer: nn.Module, width: int, axes: int, activation: str, norm: Norm, dropout: float = 0.0,
-           momentum: float = 0.9) -> list[nn.Module]:
+           momentum: float = 0.9, norm_place: Place = "after") -> list[nn.Module]:
     """A layer of so many outputs or channels, of images with so many axes, and what follows it as in a dense network.
 
     Layer norm is over all channels and pixels of an event; spectral norm is over the kernel as a matrix
     (arXiv:1802.05957, section 3).
     """
-    if norm == "spectral":
-        layer = spectral_norm(layer)
+    layer = apply_norm(layer, norm)
     norms = {"none": None, "spectral": None, "layer": lambda: nn.GroupNorm(1, width),
              "batch": lambda: BATCH_NORMS[axes](width, momentum=1 - momentum)}
     make_norm = choose("norm", norm, norms)
-    return [layer, choose("activation", activation, ACTIVATIONS)(), *([make_norm()] if make_norm else []),
+    made = [make_norm()] if make_norm else []
+    return [layer, *place_norm(choose("activation", activation, ACTIVATIONS)(), made, norm_place),
             *([Dropout(dropout)] if dropout else [])]
 
 

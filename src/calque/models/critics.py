@@ -7,15 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
-from calque.errors import ConfigError
 from calque.models.convolutional import Convolutional, follow
 from calque.models.generator import beside
 from calque.models.images import Shape, images_of, pixels
 from calque.models.layered import LocallyConnected, log_mean_exp
-from calque.models.network import Norm, kept, widths
+from calque.models.network import Norm, Place, kept, widths
 from calque.models.network import Shape as Widths
+from calque.models.spectral import apply_norm
 from calque.table import Layout
 
 WIDTH = 128  # of the features of one image, and of all together
@@ -83,23 +82,22 @@ class OfImages(nn.Module):
     within = False
 
     def __init__(self, layout: Layout, context: int = 0, *, layers: int = 3, nodes: float = 1.0, base: int = 16,
-                 shape: Widths = "pyramid", activation: str = "leaky-relu", norm: Norm = "none", dropout: float = 0.0,
-                 momentum: float | None = None, bias: bool = True, outputs: int = 1,
-                 within: bool | None = None) -> None:
+                 shape: Widths = "pyramid", activation: str = "leaky-relu", norm: Norm = "none",
+                 norm_place: Place = "after", dropout: float = 0.0, momentum: float | None = None,
+                 bias: bool = True, outputs: int = 1, within: bool | None = None) -> None:
         super().__init__()
         found = images_of(layout)
         self.layout, self.within = layout, self.within if within is None else within
         self.groups = {one: [name for name in found if found[name] == one] for one in found.values()}
         self.numbers = [name for name in layout.names if name not in found]
         settings: dict[str, Any] = {"activation": activation, "norm": norm, "dropout": dropout,
-                                    "momentum": kept(momentum, norm)}
+                                    "momentum": kept(momentum, norm), "norm_place": norm_place}
         hidden = widths(layers, nodes, base, shape)
         self.eyes = nn.ModuleList(self.eye(one, len(names), hidden, **settings) for one, names in self.groups.items())
         seen = sum(eye.width for eye in self.eyes if isinstance(eye, Convolutional | Local)) + len(self.numbers)
         self.body = nn.Sequential(*follow(nn.Linear(seen + int(self.within) + context, WIDTH), WIDTH, 0, **settings))
-        bounded = spectral_norm if norm == "spectral" else nn.Identity()
-        self.weigh = bounded(begun_at_one(nn.Linear(context, WIDTH))) if context else None
-        self.head, self.width = bounded(nn.Linear(WIDTH, outputs, bias)), WIDTH
+        self.weigh = apply_norm(begun_at_one(nn.Linear(context, WIDTH)), norm) if context else None
+        self.head, self.width = apply_norm(nn.Linear(WIDTH, outputs, bias), norm), WIDTH
 
     def eye(self, shape: Shape, count: int, hidden: list[int], **settings: Any) -> nn.Module:
         """What looks at images of one shape, flat: (B, count·P) → (B, width)."""
@@ -151,19 +149,16 @@ class Local(nn.Module):
     """
 
     def __init__(self, shape: Shape, count: int, hidden: list[int], activation: str, norm: Norm, dropout: float,
-                 momentum: float) -> None:
+                 momentum: float, norm_place: Place) -> None:
         super().__init__()
-        if norm == "spectral":
-            raise ConfigError("norm = 'spectral' is none of locally connected layers; take another fit.objective.norm, "
-                              "or fit.objective.critic = \"convolutional\"")
         self.shape, self.count, self.width = (count, *shape), count, WIDTH // 2 + 3 * count
         parts: list[nn.Module] = []
         for inputs, outputs in zip([count, *hidden], hidden, strict=False):
             parts += follow(LocallyConnected(inputs, outputs, shape), outputs, len(shape), activation, norm, dropout,
-                            momentum)
+                            momentum, norm_place)
         last = nn.Linear([count, *hidden][-1] * pixels(shape), WIDTH // 2)
         self.layers = nn.Sequential(*parts, nn.Flatten(), *follow(last, WIDTH // 2, 0, activation, norm, dropout,
-                                                                  momentum))
+                                                                  momentum, norm_place))
         self.sharpness, self.threshold = nn.Parameter(torch.zeros(2, count, 1)), nn.Parameter(torch.zeros(count, 1))
 
     def forward(self, x: Tensor) -> Tensor:

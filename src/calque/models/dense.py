@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from calque.models.codes import Codes
 from calque.models.generator import Generator, beside
-from calque.models.network import RANGES, Norm, Shape, added, by_column, dense, kept, widths
+from calque.models.network import RANGES, Norm, Place, Shape, added, by_column, dense, kept, widths
 from calque.table import Layout
 
 
@@ -19,20 +19,21 @@ class DenseGenerator(Generator):
     Widths are base·nodes·2^i (`pyramid`) or base·nodes (`flat`). `skip` adds a linear path from noise to event.
     The note's output is `tanh`, for columns in [−1, 1]. `categorical` codes of so many levels each and `continuous`
     ones stand beside the latent vector, made of normals of their own (InfoGAN: arXiv:1606.03657). `momentum` is batch
-    norm's, 0.9; raises ConfigError where there is none.
+    norm's, 0.9, and the norm's place is before or after the activation; raises ConfigError where there is none.
     """
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 100, layers: int = 3, nodes: float = 1.0,
                  base: int = 256, shape: Shape = "pyramid", activation: str = "leaky-relu", norm: Norm = "batch",
-                 dropout: float = 0.2, momentum: float | None = None, output: str = "linear", skip: bool = False,
-                 categorical: tuple[int, ...] = (), continuous: int = 0) -> None:
+                 norm_place: Place = "after", dropout: float = 0.2, momentum: float | None = None,
+                 output: str = "linear", skip: bool = False, categorical: tuple[int, ...] = (),
+                 continuous: int = 0) -> None:
         super().__init__(layout, context)
         self.latent, self.codes = latent, Codes(categorical, continuous)
         self.noise = latent + self.codes.normals
         self.reach = self.reach if skip else RANGES.get(output, self.reach)
         inputs, hidden = latent + self.codes.size + context, widths(layers, nodes, base, shape)
-        *body, last, bound = dense(inputs, hidden, self.size, activation=activation, norm=norm, dropout=dropout,
-                                   momentum=kept(momentum, norm), output=output)
+        *body, last, bound = dense(inputs, hidden, self.size, activation=activation, norm=norm, norm_place=norm_place,
+                                   dropout=dropout, momentum=kept(momentum, norm), output=output)
         self.body, self.head = nn.Sequential(*body), nn.Sequential(last, bound)
         self.skip = nn.Linear(inputs, self.size) if skip else None
 
@@ -66,12 +67,13 @@ class Critic(nn.Module):
 
     def __init__(self, size: int, context: int = 0, *, layers: int = 3, nodes: float = 1.0, base: int = 256,
                  shape: Shape = "pyramid", activation: str = "leaky-relu", norm: Norm = "batch",
-                 dropout: float = 0.2, momentum: float | None = None, bias: bool = True, outputs: int = 1) -> None:
+                 norm_place: Place = "after", dropout: float = 0.2, momentum: float | None = None,
+                 bias: bool = True, outputs: int = 1) -> None:
         super().__init__()
         hidden = widths(layers, nodes, base, shape)
         self.width = hidden[-1] if hidden else size + context
-        stack = dense(size + context, hidden, outputs, activation=activation, norm=norm, dropout=dropout,
-                      momentum=kept(momentum, norm), bias=bias, bounded=norm == "spectral")
+        stack = dense(size + context, hidden, outputs, activation=activation, norm=norm, norm_place=norm_place,
+                      dropout=dropout, momentum=kept(momentum, norm), bias=bias, bounded=norm == "spectral")
         self.body, self.head = stack[:-2], stack[-2]
 
     def forward(self, x: Tensor, context: Tensor, rows: int | None = None) -> tuple[Tensor, Tensor]:

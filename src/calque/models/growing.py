@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import islice, pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,9 @@ from calque.errors import ConfigError
 from calque.models.critics import WIDTH, spread_within
 from calque.models.generator import Generator, beside
 from calque.models.images import Resolutions, along, channels, coarser, finer, one_shape, pixels
-from calque.models.network import OUTPUTS, RANGES, Norm, choose, kept, widths
+from calque.models.network import OUTPUTS, RANGES, Norm, Place, choose, kept, widths
 from calque.models.network import Shape as Widths
+from calque.models.spectral import apply_norm
 from calque.table import Layout
 
 GAIN = math.sqrt(2)  # keeps the size of what a leaky ReLU cuts
@@ -96,22 +98,23 @@ class Progressive(Growing):
     """Latent vector to image, resolution by resolution (Karras et al. 2017, arXiv:1710.10196).
 
     At most `layers` resolutions, each with two convolutions of `base` channels at the finest, twice as many at each
-    before, and pixel norm; all weights are equalised. Several images of one shape are channels of one. Raises
-    ConfigError for events of other columns.
+    before, and pixel norm; all weights are equalised, and with a `spectral` norm all but those that make the
+    image have it. Several images of one shape are channels of one. Raises ConfigError for events of other columns.
     """
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 32, layers: int = 3, base: int = 16,
-                 output: str = "linear") -> None:
+                 norm: Literal["none", "spectral"] = "none", output: str = "linear") -> None:
         super().__init__(layout, context, layers, base, output)
-        self.noise = latent
-        self.start = equalised(nn.Linear(latent + context, self.widths[0] * pixels(self.shapes[0])))
+        self.noise, self.norm = latent, norm
+        self.start = apply_norm(equalised(nn.Linear(latent + context, self.widths[0] * pixels(self.shapes[0]))), norm)
         self.blocks = nn.ModuleList(
             nn.Sequential(*self.layer(inputs, outputs, place), *self.layer(outputs, outputs, place))
             for place, (inputs, outputs) in enumerate(pairwise([self.widths[0], *self.widths])))
 
     def layer(self, inputs: int, outputs: int, place: int) -> list[nn.Module]:
         """A convolution and what follows it."""
-        return [equalised(along(inputs, outputs, self.shapes[place])), nn.LeakyReLU(0.2), Normed()]
+        layer = apply_norm(equalised(along(inputs, outputs, self.shapes[place])), self.norm)
+        return [layer, nn.LeakyReLU(0.2), Normed()]
 
     def features(self, noise: Tensor, context: Tensor) -> Iterator[Tensor]:
         """From the latent vector, on a sphere, upwards."""
@@ -125,33 +128,39 @@ class Progressive(Growing):
 class GrowingCritic(nn.Module):
     """The generator's mirror image, told the spread within few events (arXiv:1710.10196).
 
-    Answers as `Critic` does. Raises ConfigError for norms and activations, of which it takes none but its own.
+    Answers as `Critic` does. Its layers are equalised, and have a `spectral` norm by choice. Raises ConfigError for
+    other norms and activations, of which it takes none but its own.
     """
 
     within = True
 
     def __init__(self, layout: Layout, context: int = 0, *, layers: int = 3, nodes: float = 1.0, base: int = 16,
-                 shape: Widths = "pyramid", activation: str = "leaky-relu", norm: Norm = "none", dropout: float = 0.0,
-                 momentum: float | None = None, bias: bool = True, outputs: int = 1) -> None:
+                 shape: Widths = "pyramid", activation: str = "leaky-relu", norm: Norm = "none",
+                 norm_place: Place = "after", dropout: float = 0.0, momentum: float | None = None,
+                 bias: bool = True, outputs: int = 1) -> None:
         super().__init__()
         kept(momentum, norm)
-        if norm != "none" or dropout or activation != "leaky-relu":
+        if norm not in ("none", "spectral") or dropout or activation != "leaky-relu":
             raise ConfigError(f"norm = {norm!r}, dropout = {dropout:g}, activation = {activation!r}: a growing critic "
-                              "has equalised layers and leaky activations; set fit.objective.norm = \"none\" and "
-                              "dropout = 0, or critic = \"convolutional\"")
+                              "has equalised layers and leaky activations; set fit.objective.norm = \"none\" or "
+                              "\"spectral\" and dropout = 0, or critic = \"convolutional\"")
         count, whole = one_shape(layout)
         self.resolutions = Resolutions(whole, layers)
         self.shapes = self.resolutions.shapes
         wide = widths(len(self.shapes), nodes, base, shape)[::-1]
-        self.from_images = nn.ModuleList(equalised(along(count, width, whole, 1)) for width in wide)
+
+        def layer(made: nn.Module, *scales: float) -> nn.Module:
+            return apply_norm(equalised(made, *scales), norm)
+
+        self.from_images = nn.ModuleList(layer(along(count, width, whole, 1)) for width in wide)
         self.blocks = nn.ModuleList(
-            nn.Sequential(equalised(along(inputs, inputs, whole)), nn.LeakyReLU(0.2),
-                          equalised(along(inputs, outputs, whole)), nn.LeakyReLU(0.2))
+            nn.Sequential(layer(along(inputs, inputs, whole)), nn.LeakyReLU(0.2),
+                          layer(along(inputs, outputs, whole)), nn.LeakyReLU(0.2))
             for outputs, inputs in pairwise(wide))
-        self.last = equalised(along(wide[0] + 1, wide[0], whole))
-        self.body = equalised(nn.Linear(wide[0] * pixels(self.shapes[0]) + context, WIDTH))
-        self.weigh = equalised(nn.Linear(context, WIDTH), 1.0, 1.0) if context else None
-        self.head, self.width = nn.Linear(WIDTH, outputs, bias), WIDTH
+        self.last = layer(along(wide[0] + 1, wide[0], whole))
+        self.body = layer(nn.Linear(wide[0] * pixels(self.shapes[0]) + context, WIDTH))
+        self.weigh = layer(nn.Linear(context, WIDTH), 1.0, 1.0) if context else None
+        self.head, self.width = apply_norm(nn.Linear(WIDTH, outputs, bias), norm), WIDTH
 
     def coarsest(self, x: Tensor) -> Tensor:
         """Features (B, C, …) at the coarsest resolution of flat images (B, D)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from calque.errors import ConfigError
 from calque.models.generator import Generator, beside
 from calque.models.images import Shape, coarser, described, images_of, pixels
 from calque.models.network import OUTPUTS, RANGES, choose, dense
+from calque.models.spectral import apply_norm
 from calque.table import Layout
 
 KERNEL = 3
@@ -24,6 +26,7 @@ class LocallyConnected(nn.Module):
     (arXiv:1502.01852): with smaller ones, the first thousand steps are spent on their size.
     """
 
+    per_pixel = True  # the first axis of the weight
     around: Tensor  # (P, 3^axes): numbers of the neighbours of every pixel, P beyond the edge
 
     def __init__(self, inputs: int, outputs: int, shape: Shape) -> None:
@@ -55,11 +58,11 @@ def neighbours(shape: Shape) -> Tensor:
 class Image(nn.Module):
     """One image of an event, which may look at the one before."""
 
-    def __init__(self, inputs: int, width: int, shape: Shape, attends: bool) -> None:
+    def __init__(self, inputs: int, width: int, shape: Shape, attends: bool, norm: str = "none") -> None:
         super().__init__()
         self.shape, self.width = shape, width
-        self.start = nn.Linear(inputs, width * pixels(shape))
-        self.local = LocallyConnected(width + 1, width, shape)
+        self.start = apply_norm(nn.Linear(inputs, width * pixels(shape)), norm)
+        self.local = apply_norm(LocallyConnected(width + 1, width, shape), norm)
         self.gate = LocallyConnected(2 * width, 1, shape) if attends else None
         self.last = LocallyConnected(width, 1, shape)
 
@@ -80,7 +83,8 @@ class Layered(Generator):
     A dense network of `layers` with `nodes` each makes of latent and context what all have in common; of that come the
     numbers, and for every image `channels` feature maps, which with a normal at every pixel go through locally
     connected layers. Between them each image takes over, pixel by pixel, a learnt share of the features of the image
-    before it, averaged or repeated to its shape. `skip` adds a linear path from all noise and the context to every
+    before it, averaged or repeated to its shape. With a `spectral` norm all layers have it but
+    those that set the scale of numbers and pixels. `skip` adds a linear path from all noise and the context to every
     number and pixel. Raises ConfigError for images of different numbers of axes.
 
     >>> Layered(Layout(("e", "layer_0", "layer_1"), ((), (3, 96), (12, 12))), 1).size
@@ -90,7 +94,8 @@ class Layered(Generator):
     at_once = 100
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 32, layers: int = 2, nodes: int = 64,
-                 channels: int = 6, output: str = "linear", skip: bool = False) -> None:
+                 channels: int = 6, norm: Literal["none", "spectral"] = "none", output: str = "linear",
+                 skip: bool = False) -> None:
         super().__init__(layout, context)
         shapes = images_of(layout)
         if len({len(shape) for shape in shapes.values()}) > 1:
@@ -104,9 +109,9 @@ class Layered(Generator):
         self.numbers = [name for name in layout.names if name not in shapes]
         if not self.numbers:
             self.reach = RANGES.get(output, self.reach)
-        *body, _, _ = dense(latent + context, [nodes] * layers, 1)
+        *body, _, _ = dense(latent + context, [nodes] * layers, 1, norm=norm)
         self.body, self.head = nn.Sequential(*body), nn.Linear(nodes, len(self.numbers)) if self.numbers else None
-        self.images = nn.ModuleDict({f"image {place}": Image(nodes, channels, shape, attends=place > 0)
+        self.images = nn.ModuleDict({f"image {place}": Image(nodes, channels, shape, place > 0, norm)
                                      for place, shape in enumerate(shapes.values())})
         self.shapes, self.bound = shapes, choose("output", output, OUTPUTS)()
         self.skip = nn.Linear(self.noise + context, self.size) if skip else None

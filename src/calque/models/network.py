@@ -13,6 +13,7 @@ from torch.nn.functional import linear, normalize
 from calque.errors import ConfigError, unknown
 
 Norm = Literal["none", "batch", "layer", "spectral"]
+Place = Literal["after", "before"]  # the activation
 Shape = Literal["pyramid", "flat"]
 ACTIVATIONS = {"leaky-relu": lambda: nn.LeakyReLU(0.2), "relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU,
                "tanh": nn.Tanh, "elu": nn.ELU}
@@ -123,9 +124,14 @@ def few(layer: nn.Module) -> TypeGuard[nn.Linear]:
     return type(layer) is nn.Linear and layer.out_features <= FEW
 
 
+def place_norm(activation: nn.Module, norms: list[nn.Module], place: Place) -> list[nn.Module]:
+    """An activation with the norm, if there is one, after or before it."""
+    return [*norms, activation] if place == "before" else [activation, *norms]
+
+
 def dense(inputs: int, hidden: Sequence[int], outputs: int, *, activation: str = "leaky-relu", norm: Norm = "none",
-          dropout: float = 0.0, momentum: float = 0.9, output: str = "linear", bias: bool = True,
-          bounded: bool = False) -> nn.Sequential:
+          norm_place: Place = "after", dropout: float = 0.0, momentum: float = 0.9, output: str = "linear",
+          bias: bool = True, bounded: bool = False) -> nn.Sequential:
     """Fully connected layers (B, inputs) → (B, outputs); `momentum` is the share of the old batch statistics kept.
 
     `bias` is the last layer's. With the norm `spectral` the hidden layers' matrices have norm one; the last one,
@@ -138,8 +144,8 @@ def dense(inputs: int, hidden: Sequence[int], outputs: int, *, activation: str =
     make_layer = SpectralLinear if norm == "spectral" else nn.Linear
     parts: list[nn.Module] = []
     for width in hidden:
-        parts += [make_layer(inputs, width), make_activation()]
-        parts += [make_norm(width)] if make_norm else []
+        normed = [make_norm(width)] if make_norm else []
+        parts += [make_layer(inputs, width), *place_norm(make_activation(), normed, norm_place)]
         parts += [Dropout(dropout)] if dropout else []
         inputs = width
     last = (SpectralLinear if bounded else nn.Linear)(inputs, outputs, bias)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from calque.errors import ConfigError
 from calque.models.generator import beside
 from calque.models.growing import Growing, Normed, equalised
 from calque.models.images import Shape, along, finer, pixels
+from calque.models.spectral import apply_norm
 from calque.table import Layout
 
 AVERAGED = 64  # latent vectors that tell the mean style
@@ -25,9 +27,9 @@ class Styled(nn.Module):
     width one over its pixels, and then to what the style says.
     """
 
-    def __init__(self, inputs: int, outputs: int, nodes: int, shape: Shape) -> None:
+    def __init__(self, inputs: int, outputs: int, nodes: int, shape: Shape, norm: str = "none") -> None:
         super().__init__()
-        self.layer = equalised(along(inputs, outputs, shape))
+        self.layer = apply_norm(equalised(along(inputs, outputs, shape)), norm)
         self.grain = nn.Parameter(torch.zeros(outputs, *[1] * len(shape)))
         self.style = equalised(nn.Linear(nodes, 2 * outputs), 1.0)
         nn.init.ones_(self.style.get_parameter("bias")[:outputs])
@@ -41,8 +43,8 @@ class Styled(nn.Module):
         spread, mean = self.style(style).chunk(2, 1)
         flat = x.flatten(2)
         variance, centre = torch.var_mean(flat, 2, correction=0, keepdim=True)
-        normed = (flat - centre) * torch.rsqrt(variance + 1e-8)
-        styled: Tensor = (normed * spread[:, :, None] + mean[:, :, None]).view_as(x)
+        level = (flat - centre) * torch.rsqrt(variance + 1e-8)
+        styled: Tensor = (level * spread[:, :, None] + mean[:, :, None]).view_as(x)
         return styled
 
 
@@ -51,30 +53,34 @@ class Style(Growing):
 
     Latent vector and context go through `mapping` dense layers of `nodes`. Two convolutions at each of at most `layers`
     resolutions, with `base` channels at the finest and twice as many at each before, are styled; each adds normal noise
-    of its own width, common to both, on every pixel. A `truncation` below one pulls the styles of what is drawn,
-    though not in training, towards their mean at the same context: fewer odd events, and less variety. It may be
-    changed after the training.
+    with weights of its own on every pixel: new one for each layer, as in the paper, or the same for both of a
+    resolution (`noise_per`). With a `spectral` norm the mapping and the convolutions have it. A `truncation` below one
+    pulls the styles of what is drawn, though not in training, towards their mean at the same context: fewer odd events,
+    and less variety. It may be changed after the training.
     """
 
     centres: Tensor
 
     def __init__(self, layout: Layout, context: int = 0, *, latent: int = 32, layers: int = 3, base: int = 16,
-                 mapping: int = 4, nodes: int = 64, output: str = "linear", truncation: float = 1.0) -> None:
+                 mapping: int = 4, nodes: int = 64, noise_per: Literal["layer", "resolution"] = "resolution",
+                 norm: Literal["none", "spectral"] = "none", output: str = "linear",
+                 truncation: float = 1.0) -> None:
         super().__init__(layout, context, layers, base, output)
         if mapping < 1 or nodes < 1 or not 0 <= truncation <= 1:
             raise ConfigError(f"mapping = {mapping}, nodes = {nodes}, truncation = {truncation:g}: a mapping has one "
                               "layer and node or more, and truncation lies between 0 and 1, which is none")
         self.latent, self.truncation = latent, truncation
-        self.noise = latent + sum(map(pixels, self.shapes))
+        self.grains = 2 if noise_per == "layer" else 1  # noise images of one resolution
+        self.noise = latent + self.grains * sum(map(pixels, self.shapes))
         parts: list[nn.Module] = []
         for inputs, outputs in pairwise([latent + context, *[nodes] * mapping]):
-            parts += [equalised(nn.Linear(inputs, outputs)), nn.LeakyReLU(0.2)]
+            parts += [apply_norm(equalised(nn.Linear(inputs, outputs)), norm), nn.LeakyReLU(0.2)]
         self.mapping = nn.Sequential(*parts)
         self.register_buffer("centres", torch.randn(AVERAGED, latent))
         self.start = nn.Parameter(torch.ones(1, self.widths[0], *self.shapes[0]))
-        self.first = nn.ModuleList(Styled(*wide, nodes, shape) for wide, shape in
+        self.first = nn.ModuleList(Styled(*wide, nodes, shape, norm) for wide, shape in
                                    zip(pairwise([self.widths[0], *self.widths]), self.shapes, strict=True))
-        self.second = nn.ModuleList(Styled(wide, wide, nodes, shape)
+        self.second = nn.ModuleList(Styled(wide, wide, nodes, shape, norm)
                                     for wide, shape in zip(self.widths, self.shapes, strict=True))
 
     def styles(self, latent: Tensor, context: Tensor) -> Tensor:
@@ -92,10 +98,12 @@ class Style(Growing):
 
     def features(self, noise: Tensor, context: Tensor) -> Iterator[Tensor]:
         """From the constant upwards."""
-        latent, *grains = torch.split(noise, [self.latent, *map(pixels, self.shapes)], 1)
+        sizes = [self.grains * pixels(shape) for shape in self.shapes]
+        latent, *grains = torch.split(noise, [self.latent, *sizes], 1)
         style = self.styles(latent, context)
         features = self.start.expand(len(noise), *self.start.shape[1:])
         for first, second, shape, grain in zip(self.first, self.second, self.shapes, grains, strict=True):
-            normals = grain.reshape(-1, 1, *shape)
-            features = second(first(finer(features, shape), style, normals), style, normals)
+            normals = grain.reshape(-1, self.grains, 1, *shape)
+            features = first(finer(features, shape), style, normals[:, 0])
+            features = second(features, style, normals[:, -1])
             yield features

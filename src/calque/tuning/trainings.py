@@ -15,7 +15,8 @@ from calque.table import Layout
 
 SOFT = {"beta2": 0.99, "schedule": "cosine"}
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "fit": {"kind": "r3gan", "steps": 3000, "batch": 256, "average": 0.999, "optimiser": {"schedule": "cosine"}},
+    "fit": {"kind": "r3gan", "preset": "fast", "steps": 3000, "batch": 256, "average": 0.999,
+            "optimiser": {"schedule": "cosine"}},
     "summary": {"kind": "emulator", "steps": 3000, "batch": 128, "average": 0.998, "optimiser": {"rate": 2e-3, **SOFT}},
     "refine": {"kind": "emulator", "steps": 600, "batch": 128, "average": 0.998, "optimiser": {"rate": 1e-3, **SOFT}},
     "shortcut": {"kind": "emulator", "steps": 3000, "batch": 256, "average": 0.998,
@@ -28,7 +29,7 @@ IMAGE_CRITIC: dict[str, Any] = {
     "objective": {"critic": "convolutional", "layers": 3, "base": 8, "shape": "pyramid", "lazy": 4},
 }
 USED = ("steps", "batch", "average", "clip", "precision", "optimiser")
-OF_PLAYERS = ("kind", "model", "objective")  # the other trainings have theirs
+OF_PLAYERS = ("kind", "preset", "model", "objective")  # the other trainings have theirs
 
 
 def settings(config: TuneConfig, table: str) -> Config:
