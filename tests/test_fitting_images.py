@@ -171,8 +171,8 @@ def test_a_spot_is_learnt_with_its_context(kind: str) -> None:
     steps, settings = KNOWN[kind]
     shapes = [(8, 8), (3, 6)] if kind == "calogan" else [(8, 8)]
     data = spots(2000, 0, *shapes)
-    run = fit(data, kind, preset="fast", steps=steps, batch=32, quiet=True, watch="latest", measures=[], watch_every=steps,
-              average=0.98, **settings)
+    run = fit(data, kind, preset="fast", steps=steps, batch=32, quiet=True, watch="latest", measures=[],
+              watch_every=steps, average=0.98, **settings)
     means = {}
     for energy in (1.2, 2.8):
         drawn = run.sample(500, context={"energy": energy})
