@@ -221,7 +221,8 @@ def test_a_look_takes_no_more_rows_than_it_may(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize("kind", ["flow", "r3gan", "vae", "mixture", "flow-matching"])
 def test_a_few_rows_are_trained_on(rows: int, kind: str) -> None:
     data = prepare(make_muons(rows), steps=["standardise *"], seed=1)
-    wishes = {} if kind == "mixture" else {"steps": 4, "watch_every": 2}
+    preset = "fast" if kind == "vae" else "default"
+    wishes = {"preset": preset} if kind == "mixture" else {"preset": preset, "steps": 4, "watch_every": 2}
     with pytest.warns(UserWarning, match="validation rows") as told:
         run = fit(data, kind, quiet=True, **wishes)
     notes = [str(one.message) for one in told]
