@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from calque.cli.options import Layout, Quiet, app
+from calque.cli.options import Layout, Per, Quiet, app, split_names
 
 
 @app.command()
@@ -17,12 +17,13 @@ def look(
     files: Annotated[list[str], typer.Argument(help="files of events; FILE:TREE for one tree")],
     tree: Annotated[str | None, typer.Option(help="only this tree")] = None,
     layout: Layout = None,
+    per: Per = None,
 ) -> None:
     """Show what is inside a file: trees, columns, types, ranges."""
     from calque.reading import look as look_into
 
     for path in files:
-        typer.echo(look_into(path, tree, layout=layout))
+        typer.echo(look_into(path, tree, layout=layout, per=split_names(per)))
 
 
 @app.command()

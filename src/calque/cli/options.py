@@ -15,6 +15,7 @@ Toml = Annotated[str, typer.Argument(help="a TOML file, or the name of a recipe 
 Settings = Annotated[list[str], typer.Option("--set", help="override a setting: --set read.files=mine.root")]
 Out = Annotated[str | None, typer.Option("--out", "-o", help="where it goes")]
 Layout = Annotated[str | None, typer.Option(help="calogan, hits, …, or its TOML table: { name = … }")]
+Per = Annotated[str | None, typer.Option(help="lists to read, one row per entry: Muon, or branches a,b")]
 Original = Annotated[str | None, typer.Option("--data", help="where the original of a run moved to")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on with what was interrupted")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bar")]
@@ -35,3 +36,8 @@ def common(
     debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
 ) -> None:
     """read → prepare → fit → judge → produce."""
+
+
+def split_names(text: str | None) -> str | list[str] | None:
+    """One name, or a list of those between commas."""
+    return text.split(",") if text and "," in text else text

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from calque.cli.options import Layout, Original, Out, Quiet, Resume, Settings, Toml, app
+from calque.cli.options import Layout, Original, Out, Per, Quiet, Resume, Settings, Toml, app, split_names
 
 
 def load_settings(toml: str, settings: list[str], out: str | None) -> Any:
@@ -57,6 +57,7 @@ def judge(
     weight: Annotated[str | None, typer.Option(help="of two files: the column that weighs the events")] = None,
     where: Annotated[str | None, typer.Option(help="of two files: a condition on rows: pz > 10")] = None,
     layout: Layout = None,
+    per: Per = None,
     train: Annotated[str | None, typer.Option(help="of two files: rows of the training, to test for copies")] = None,
     context: Annotated[str | None, typer.Option(help="of two files: columns the generator was given: id")] = None,
     out: Annotated[str | None, typer.Option("--out", "-o", help="of two files: folder for the report (judged)")] = None,
@@ -65,7 +66,8 @@ def judge(
     from calque.pipeline import judge_files, judge_folders
 
     chosen = "quick" if quick else measures.split(",") if measures is not None else None
-    reading = {"columns": columns.split(",") if columns else None, "weight": weight, "where": where, "layout": layout}
+    reading = {"columns": columns.split(",") if columns else None, "weight": weight, "where": where, "layout": layout,
+               "per": split_names(per)}
     given = {name: value for name, value in reading.items() if value is not None}
     of_files = {**given, **{name: value for name, value in {"train": train, "context": context, "out": out}.items()
                             if value is not None}}

@@ -27,6 +27,7 @@ class ReadConfig(Section):
     exclude: list[str] = Field(default_factory=list)
     limit: int | None = Field(default=None, ge=0)
     layout: str | dict[str, Any] | None = None
+    per: str | list[str] | None = None
     units: dict[str, str] | None = None
     drop_nonfinite: bool = False
     flags: dict[str, str] | None = None

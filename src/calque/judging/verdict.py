@@ -20,6 +20,7 @@ from calque.judging.samples import match_units
 from calque.preparing import JUDGE, TRAIN, Data
 from calque.reading import find, fingerprint, read
 from calque.reading.deposits import geometry_in
+from calque.reading.source import Source
 from calque.run import Run, load_run
 from calque.seeds import derive
 from calque.table import Table
@@ -109,13 +110,21 @@ def judge_samples(
 
 
 def as_table(sample: Table | str | Path, reading: Mapping[str, Any], lenient: bool = False) -> Table:
-    """Read a file; with `lenient` it may do without the weight column of the real one."""
+    """Read a file; with `lenient` it may do without the weight column and the lists of the real one."""
     if isinstance(sample, Table):
         return sample
     settings = dict(reading)
+    if lenient and "per" in settings and not has_lists(str(sample), settings):
+        del settings["per"]
     if lenient and "weight" in settings and not has_column(str(sample), settings):
         del settings["weight"]
     return read(resolve(str(sample)), **settings)
+
+
+def has_lists(path: str, reading: Mapping[str, Any]) -> bool:
+    """Whether a file has lists of numbers, as generated events have not."""
+    sources = Source.all(resolve(path), reading.get("tree"), reading.get("layout"), ())
+    return any(field.item is not None for source in sources for field in source.fields)
 
 
 def has_column(path: str, reading: Mapping[str, Any]) -> bool:

@@ -119,7 +119,7 @@ def _columns_of_branch(branch: Any, form: Any, whole: Field, path: str) -> Itera
         name = ".".join((whole.name.rstrip("."), *leaf.short_path)) if leaf.path else whole.name
         full = "/".join((path.rstrip("."), *leaf.path)) if leaf.path else path
         dtype, item = (None, leaf.dtype) if leaf.is_list else (leaf.dtype, None)
-        yield Column(branch, leaf, replace(whole, name=name, dtype=dtype, shape=leaf.shape, item=item), full)
+        yield Column(branch, leaf, replace(whole, name=name, dtype=dtype, shape=leaf.shape, item=item, path=full), full)
 
 
 def _stems(names: Collection[str]) -> set[str]:

@@ -47,7 +47,8 @@ class Field:
     """One column of a file: `dtype` is None where events hold lists or objects, `rows` where they must be counted.
 
     `fault` says why a column of numbers cannot be read; a request that does not name its columns fails with it. `item`
-    is the type of the entries where each event holds a list of numbers, of the shape `shape` each.
+    is the type of the entries where each event holds a list of numbers, of the shape `shape` each. `path` is the name
+    with those of all parents, where it has any.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Field:
     kind: str = ""
     fault: str = ""
     item: np.dtype[Any] | None = None
+    path: str = ""
 
     @property
     def bytes_per_row(self) -> int:

@@ -10,6 +10,7 @@ from calque.errors import FileError
 from calque.reading.files import locate
 from calque.reading.formats import Chosen, Field
 from calque.reading.omissions import describe_omissions
+from calque.reading.particles import Per, suggest_per
 from calque.reading.request import Request
 from calque.reading.source import Source
 from calque.reading.summary import Summary
@@ -39,8 +40,8 @@ class TreeLook:
         title = f"tree {self.name!r}: " if self.name else ""
         head = f"{title}{self.rows:,} rows, {len(self.fields)} columns"
         left_out = describe_omissions(self.fields)
-        lines = [head, *(f"  {line.rstrip()}" for line in table)]
-        return [*lines, f"  {left_out}"] if left_out else lines
+        notes = [note for note in (left_out, suggest_per(self.fields)) if note]
+        return [head, *(f"  {line.rstrip()}" for line in table), *(f"  {note}" for note in notes)]
 
     def _cells(self, field: Field) -> tuple[str, ...]:
         shape = "×".join(map(str, field.shape))
@@ -70,14 +71,19 @@ class Look:
         return "\n".join(self.lines())
 
 
-def look(path: str | Path, tree: str | None = None, *, layout: Chosen | None = None) -> Look:
-    """Show what a file holds, of one tree or of all; raises FileError where it is not one readable file."""
+def look(
+    path: str | Path, tree: str | None = None, *, layout: Chosen | None = None, per: Per | None = None
+) -> Look:
+    """Show what a file holds, of one tree or of all; raises FileError where it is not one readable file.
+
+    With `per` it shows rows of one particle each, as `read` gives them.
+    """
     places = locate(path, tree)
     if len(places) > 1:
         raise FileError(f"{path} means {len(places)} files; look at one, such as {places[0].path}")
     place, inside = places[0]
-    names = [inside] if inside is not None or layout else Source.trees(place)
-    sources = [Source.open(place, name, layout) for name in names]
+    names = [inside] if inside is not None or layout or per else Source.trees(place)
+    sources = [Source.open(place, name, layout, per) for name in names]
     if not sources:
         sources = [Source.open(place)]  # says why there is no tree
     return Look(place, sources[0].format.name, place.stat().st_size, tuple(map(_look, sources)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from calque.reading.formats import Compression, Field, Format, Writer
+from calque.reading.formats import Compression, Field, Format, Lists, Writer
 from calque.reading.names import make_unique
+from calque.reading.parquet_lists import find_lists, is_list, take_lists
 from calque.table import Array
 
 CODECS = {"none": "none", "lz4": "lz4", "zstd": "zstd", "zlib": "gzip"}
@@ -32,7 +33,9 @@ class Parquet(Format):
     def describe(self, path: Path, tree: str) -> list[Field]:
         """Fields of the schema; what pandas stored of its row labels has no dtype."""
         with pyarrow.parquet.ParquetFile(path) as file:
-            return _fields(file.schema_arrow, file.metadata.num_rows)
+            fields = _fields(file.schema_arrow, file.metadata.num_rows)
+            pairs = zip(file.schema_arrow, fields, strict=True)
+            return [field for column, whole in pairs for field in find_lists(column, whole)]
 
     def iterate(self, path: Path, tree: str, columns: Sequence[str], rows: int) -> Iterator[dict[str, Array]]:
         """Columns in pieces of record batches; null is NaN, or masked where numbers are whole."""
@@ -44,6 +47,22 @@ class Parquet(Format):
                 order = _places_in(batch.schema, file.schema_arrow)
                 found = {name: batch.column(order[places[name]]) for name in columns}
                 yield {name: _values(array, shapes[name]) for name, array in found.items()}
+
+    def iterate_lists(
+        self, path: Path, tree: str, columns: Sequence[str], rows: int
+    ) -> Iterator[dict[str, Array | Lists]]:
+        """The same, lists of numbers among them."""
+        with pyarrow.parquet.ParquetFile(path) as file:
+            fields = _fields(file.schema_arrow, 0)
+            places = {field.name: place for place, field in enumerate(fields)}
+            homes = {name: _split_member(name, places) for name in columns}
+            wanted = _leaves(file.schema_arrow, [home for home, _ in homes.values()], places)
+            for batch in file.iter_batches(rows, columns=wanted):
+                order = _places_in(batch.schema, file.schema_arrow)
+                yield {
+                    name: _lists_or_values(batch.column(order[places[home]]), member, fields[places[home]].shape)
+                    for name, (home, member) in homes.items()
+                }
 
     def open(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> Writer:
         """Begin a file."""
@@ -214,3 +233,15 @@ def _to_numpy(array: Any) -> Array:
         array = array.fill_null(pyarrow.scalar(0, pyarrow.int8()).cast(array.type))
     # a copy, because arrow's memory is read-only
     return np.array(array.to_numpy(zero_copy_only=False))
+
+
+def _split_member(name: str, columns: Collection[str]) -> tuple[str, str]:
+    """The column that a name stands for, and the member of its structures."""
+    if name in columns:
+        return name, ""
+    home = max((one for one in columns if name.startswith(f"{one}.")), key=len)
+    return home, name[len(home) + 1 :]
+
+
+def _lists_or_values(array: Any, member: str, shape: tuple[int, ...]) -> Array | Lists:
+    return take_lists(array, member) if is_list(array.type) else _values(array, shape)

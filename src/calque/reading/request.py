@@ -12,6 +12,7 @@ import numpy as np
 
 from calque.errors import ConfigError, DataError, unknown
 from calque.reading.formats import Field
+from calque.reading.particles import suggest_per
 from calque.reading.units import convert_values, converted_type
 from calque.reading.where import Where, find_column, suggest_backticks
 from calque.table import Array
@@ -78,7 +79,8 @@ class Request:
                 raise DataError(f"column {name!r} in {source} {known[name].fault}")
             if known[name].dtype is None:
                 kind = known[name].kind
-                raise DataError(f"column {name!r} in {source} holds {kind}, not one number or image per event")
+                remedy = f"; {suggest_per([known[name]])}" if known[name].item is not None else ""
+                raise DataError(f"column {name!r} in {source} holds {kind}, not one number or image per event{remedy}")
         if self.weight is not None and known[self.weight].shape:
             raise DataError(f"weight column {self.weight!r} in {source} has shape {known[self.weight].shape} per event")
         rows = _common_rows([known[name] for name in wanted], source)
@@ -250,5 +252,8 @@ def _common_rows(fields: Sequence[Field], source: str) -> int | None:
 
 
 def _no_numbers(source: str, fields: Sequence[Field]) -> str:
-    hint = "; layout = 'fairship' reads such files" if any(one.name == "MCTrack" for one in fields) else ""
-    return f"no column of numbers in {source}, only lists or objects{hint}" if fields else f"no columns in {source}"
+    if not fields:
+        return f"no columns in {source}"
+    hints = ["layout = 'fairship' reads such files"] if any(one.name == "MCTrack" for one in fields) else []
+    hints += [hint for hint in [suggest_per(fields)] if hint]
+    return "; ".join([f"no column of numbers in {source}, only lists or objects", *hints])

@@ -12,6 +12,7 @@ import numpy as np
 from calque.errors import FileError
 from calque.reading.files import Files, locate
 from calque.reading.formats import Chosen, Field, Format, format_of, reading
+from calque.reading.particles import Particles, Per
 from calque.reading.request import Ledger, Plan, Request
 from calque.reading.summary import Summary
 from calque.table import Array
@@ -28,18 +29,30 @@ class Source:
     format: Format
 
     @classmethod
-    def all(cls, files: Files, tree: str | None, layout: Chosen | None, exclude: Sequence[str]) -> list[Source]:
+    def all(
+        cls,
+        files: Files,
+        tree: str | None,
+        layout: Chosen | None,
+        exclude: Sequence[str],
+        per: Per | None = None,
+    ) -> list[Source]:
         """Open what paths, globs and `file:tree` mean, sorted by path; each table once."""
         found: dict[tuple[Path, str], Source] = {}
         for place in locate(files, tree, exclude):
-            source = cls.open(place.path, place.tree, layout)
+            source = cls.open(place.path, place.tree, layout, per)
             found.setdefault((place.path.resolve(), source.tree), source)
         return list(found.values())
 
     @classmethod
-    def open(cls, path: Path, tree: str | None = None, layout: Chosen | None = None) -> Source:
-        """Find the format and the tree; raises FileError where either is not there."""
-        form = format_of(path, layout)
+    def open(
+        cls, path: Path, tree: str | None = None, layout: Chosen | None = None, per: Per | None = None
+    ) -> Source:
+        """Find the format and the tree, and take entries of lists for rows if `per` names some.
+
+        Raises FileError where the format or the tree is not there.
+        """
+        form = format_of(path, layout) if per is None else Particles(format_of(path, layout), per)
         with reading(_filled(path), form.name):
             return cls(path, form.choose(path, tree), form)
 

@@ -15,6 +15,7 @@ from calque.reading.agreement import agree
 from calque.reading.files import Files
 from calque.reading.formats import Chosen
 from calque.reading.omissions import warn_omissions
+from calque.reading.particles import Per
 from calque.reading.request import Plan, Request
 from calque.reading.source import Source
 from calque.reading.summary import Summary
@@ -36,6 +37,7 @@ def read(
     exclude: Sequence[str] = (),
     limit: int | None = None,
     layout: Chosen | None = None,
+    per: Per | None = None,
     units: Mapping[str, str] | None = None,
     drop_nonfinite: bool = False,
     flags: Mapping[str, str] | None = None,
@@ -48,10 +50,12 @@ def read(
     file states, and names the unit where it states none; `where` and `flags` see the converted values. `flags` turns
     conditions into columns of 0 and 1: `flags={"on_axis": "x == 0 and y == 0"}`, to be learnt or given as a context.
     Files are read side by side by `workers` threads, which changes nothing in the result.
+    `per` reads lists, one row per entry: "Muon" means all lists Muon_…, Muon.…; columns of events are repeated,
+    `event` and `place` are added.
     Raises FileError, DataError, ConfigError.
     """
     request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit, flags)
-    tables = _plan(Source.all(files, tree, layout, exclude), request, workers)
+    tables = _plan(Source.all(files, tree, layout, exclude, per), request, workers)
     if limit is None:
         parts = _side_by_side(lambda table: Filler.of(*table), tables, workers)
     else:
@@ -75,6 +79,7 @@ def iterate(
     exclude: Sequence[str] = (),
     limit: int | None = None,
     layout: Chosen | None = None,
+    per: Per | None = None,
     units: Mapping[str, str] | None = None,
     drop_nonfinite: bool = False,
     flags: Mapping[str, str] | None = None,
@@ -83,7 +88,7 @@ def iterate(
     if rows < 1:
         raise DataError(f"rows = {rows}; a table of the stream needs at least one")
     request = Request.of(columns, rename, weight, where, units, drop_nonfinite, limit, flags)
-    tables = _plan(Source.all(files, tree, layout, exclude), request, None)
+    tables = _plan(Source.all(files, tree, layout, exclude, per), request, None)
     known, name = tables[0][1].units, _called(tables)
     seen, total = 0, 0.0
     for part in regroup(_one_by_one(tables, limit, rows), rows):
@@ -104,11 +109,12 @@ def summarise(
     where: str | None = None,
     exclude: Sequence[str] = (),
     layout: Chosen | None = None,
+    per: Per | None = None,
     workers: int | None = None,
 ) -> dict[Path, Summary]:
     """Rows, minima, maxima, means of each file, non-finite numbers counted; `Summary.merged` joins them."""
     request = Request.of(columns, rename, weight, where, None, False)
-    sources = Source.all(files, tree, layout, exclude)
+    sources = Source.all(files, tree, layout, exclude, per)
     summaries = _side_by_side(lambda source: source.summary(request), sources, workers)
     found: dict[Path, Summary] = {}
     for source, summary in zip(sources, summaries, strict=True):
