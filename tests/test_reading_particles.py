@@ -38,7 +38,8 @@ def make_events(counts: list[int], seed: int = 0) -> dict[str, ak.Array]:
 def write_tree(path: Path, events: dict[str, ak.Array]) -> Path:
     file_path = path.with_suffix(".root")
     with uproot.recreate(file_path) as file:
-        file.mktree("Events", {name: array.type for name, array in events.items()}, counter_name=lambda name: f"n_{name}")
+        types = {name: array.type for name, array in events.items()}
+        file.mktree("Events", types, counter_name=lambda name: f"n_{name}")
         file["Events"].extend(events)
     return file_path
 
