@@ -11,6 +11,7 @@ from calque.judging.classifying.classifier import Classifier
 from calque.judging.classifying.region import Region
 from calque.judging.classifying.trees import Kind
 from calque.judging.columns import Columns
+from calque.judging.columns.granularity import Granularity
 from calque.judging.conditional.auc import ConditionalAUC
 from calque.judging.conditional.ranks import Draw, Ranks
 from calque.judging.conditional.response import Response
@@ -62,6 +63,7 @@ Make = Callable[[View, Budget], Measure]
 CATALOGUE: dict[str, Make] = {
     "trees": lambda view, budget: budget.classifier(budget.kind, view),
     "columns": lambda view, budget: Columns(view),
+    "granularity": lambda view, _: Granularity(view),
     "network": lambda view, budget: budget.classifier(budget.network, view),
     "region": lambda view, budget: Region(replace(budget.classifier("fast", view), repeats=1, folds=0)),
     "sliced": lambda view, budget: SlicedWasserstein(view, budget.rows),
@@ -87,7 +89,8 @@ NEEDS_DRAWS = ("response",)
 NEEDS_GEOMETRY = ("calibration", "cells")  # of the showers themselves, whatever the view
 UNFIT_FOR_SHOWERS = ("response",)  # two showers of one energy are not alike
 PIXELS = ("response",)  # images, not numbers
-SINGLE = ("columns", "region", "correlation", "fpd", "kpd", "worth", "conditional", "ranks")  # numbers, not pixels
+SINGLE = ("columns", "granularity", "region", "correlation", "fpd", "kpd", "worth", "conditional",
+          "ranks")  # numbers, not pixels
 ONCE = ("conditional", "response")  # taken in the first view only: its numbers are of a context, whatever the view
 
 

@@ -64,6 +64,10 @@ GLOSSARY: dict[str, Entry] = {
         "How far the events have to be moved on average, in the column's unit: 0 is the same.",
     ),
     "chi2": Entry("χ²/ndf", "Squared difference of the histograms in units of their errors: 1 is the same."),
+    "granularity": Entry(
+        "Granularity",
+        "Share of rows with repeated values, or on the real lattice, generated less real: 0 is the same.",
+    ),
     "kl": Entry("Kullback–Leibler", "Nats lost where the generated histogram stands for the real one: 0 is the same."),
     "js": Entry(
         "Jensen–Shannon",

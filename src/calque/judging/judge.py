@@ -30,6 +30,7 @@ from calque.judging.report import Report
 from calque.judging.samples import NotMeasurableError, check_effective, comparable, match_units
 from calque.judging.showers.challenge import challenge_views
 from calque.judging.showers.observables import number_view
+from calque.judging.tied_views import known_views, tied_views
 from calque.judging.views import RAW, View, natural_views, view
 from calque.table import Table
 
@@ -125,13 +126,14 @@ def asked_views(
     """The views to judge in; raises ConfigError for a name that is neither known nor defined."""
     check_names(real, define)
     summary = number_view(real, geometry)
-    natural = {known.name: known for known in (*natural_views(real), *([] if summary is None else [summary]))}
+    own = (*natural_views(real), *tied_views(real), *([] if summary is None else [summary]))
+    natural = {known.name: known for known in own}
     natural |= {name: View.of_expressions(name, expressions) for name, expressions in define.items()}
     if views is None:
         return list(natural.values())
     if not views:
         raise ConfigError("no view to judge in; leave views out, or name at least one")
-    more = {known.name: known for known in challenge_views(real, geometry)}
+    more = {known.name: known for known in (*known_views(real), *challenge_views(real, geometry))}
     return [view(asked, natural | more) for asked in views]
 
 
