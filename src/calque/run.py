@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -123,11 +124,21 @@ class Run:
         """Draw n events in physical units: the first n of the endless stream that a seed defines.
 
         `context`: none draws from the sample's own; a mapping fixes values; a Table gives one row per event.
+        What a column's type cannot hold is clipped; `clipped` has the counts of the latest sample.
         """
         given = self.given(context, n)
+        self.preparation.take_clipped()
         return Table.concatenate([
             self.block(seed, index, given=None if given is None else given.block(index * self.rows, rows), keep=rows)
             for index, rows in blocks(n, self.rows)])
+
+    @property
+    def clipped(self) -> dict[str, int]:
+        """By column, values of the latest sample that were clipped to what its type holds."""
+        counts = Counter[str]()
+        for name, count in self.preparation.clipped:
+            counts[name] += count
+        return dict(counts)
 
     def imitate(self, real: Table, seed: int = 0) -> Table:
         """Draw as many events as a real table has, in its columns, to be judged against it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
@@ -95,7 +96,7 @@ class Preparation(nn.Module):
     was trained on. A step takes columns of one shape and treats every pixel alike, as a row of its own. Fitted in
     float64; `float()` it for drawing: steps of columns in `doubles` stay in double precision. Columns in `long` hold
     integers beyond 2⁵³ and are never rounded. `clipped` has (column, count) wherever `decode` put draws to an end of
-    what a column's type holds.
+    what a column's type holds, and `draws` the number of events of each call; `take_clipped` sums them up.
     """
 
     def __init__(self, steps: Sequence[Step], columns: Sequence[str], dtypes: Mapping[str, str],
@@ -108,6 +109,7 @@ class Preparation(nn.Module):
         self.shapes = {name: shapes.get(name, ()) for name in self.columns}
         self.doubles, self.long = tuple(doubles), tuple(long)
         self.clipped: list[tuple[str, int]] = []
+        self.draws: list[int] = []
         self.foldings, left = [], self.shapes
         for step in steps:
             doubles = follow_double(step, doubles)
@@ -221,11 +223,30 @@ class Preparation(nn.Module):
         given = {} if context is None else to_tensors(context, self.given)
         given = {name: column if name in self.doubles else column.to(packed) for name, column in given.items()}
         columns = {}
+        self.draws.append(len(packed))
         for name, column in self.inverse(packed, noise, given).items():
             columns[name], clipped = restore(column, np.dtype(self.dtypes[name]))
             if clipped:
                 self.clipped.append((name, clipped))
         return columns
+
+    def take_clipped(self) -> tuple[int, dict[str, int]]:
+        """Sum up, and begin to count anew.
+
+        Returns
+        -------
+        draws : int
+            Events that were decoded since this was called last.
+        counts : dict of str to int
+            By column, how many of their values were clipped to what its type holds; only those
+            where there were any.
+        """
+        draws, clipped = self.draws, self.clipped
+        self.draws, self.clipped = [], []
+        counts = Counter[str]()
+        for name, count in clipped:
+            counts[name] += count
+        return sum(draws), dict(counts)
 
     def float(self) -> Self:
         """Single precision, for drawing; steps of columns that would lose digits stay as they are."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from calque.reading import Sink
 from calque.reading.formats import Chosen, first_line
 from calque.reading.sink import check_output
 from calque.reading.where import Where
+from calque.run import Run
 from calque.table import Table
 from calque.threads import ahead, choose_device
 
@@ -182,7 +185,9 @@ class Work:
 def write_events(work: Work) -> Production:
     """Draw and write; the plan lies beside the file until it is complete, the record of it from then on."""
     path, region = work.path, work.region
+    runs = work.stream.mixture.runs
     started = time.monotonic()
+    take_clipped(runs)
     with work.sink() as sink, stoppable(sink):
         write_bytes(plan_of(path), json.dumps(work.plan))
         # a layout keeps other columns than are drawn
@@ -191,11 +196,33 @@ def write_events(work: Work) -> Production:
             for table in work.tables(kept):
                 sink.write(table)
                 bar(sink.rows, f"{in_words((sink.rows - kept) / max(time.monotonic() - started, 1e-9))}/s")
+    warn_clipped(runs)
     write_record(path, work.plan)
     plan_of(path).unlink(missing_ok=True)
     after = (region.next_event, region.tried, region.clipped, region.cap) if region else (
         work.plan["first"] + sink.rows,)
     return Production(path, sink.rows, sink.rows - kept, time.monotonic() - started, *after)
+
+
+def take_clipped(runs: Sequence[Run]) -> tuple[int, dict[str, int]]:
+    """Draws of all runs, and how many values of each column were clipped; counted anew from here on."""
+    draws, counts = 0, Counter[str]()
+    for run in runs:
+        drawn_events, clipped = run.preparation.take_clipped()
+        draws += drawn_events
+        counts.update(clipped)
+    return draws, dict(counts)
+
+
+def warn_clipped(runs: Sequence[Run]) -> None:
+    """Warn in one line of values that the types of their columns do not hold."""
+    draws, counts = take_clipped(runs)
+    if not counts:
+        return
+    types = runs[0].dtypes
+    clipped = [name for name in types if name in counts]
+    told = ", ".join(f"{name} ({types[name]}) {counts[name]}" for name in clipped)
+    warnings.warn(f"values clipped to what their type holds, in {draws} draws: {told}", stacklevel=4)
 
 
 def place(mixture: Mixture, device: str | None, way: str) -> Mixture:
