@@ -39,7 +39,10 @@ def describe_omissions(fields: Iterable[Field]) -> str:
     >>> describe_omissions([Field("py", None, kind="text"), Field("n", None)])
     'left out, no numbers: py (text), n'
     """
-    kinds = {field.name: field.kind for field in fields if field.dtype is None}
+    kinds: dict[str, str] = {}
+    for field in fields:
+        if field.dtype is None:
+            kinds.setdefault(field.name, field.kind)
     if not kinds:
         return ""
     shown = ", ".join(_described(*one) for one in list(kinds.items())[:MOST_NAMES])
