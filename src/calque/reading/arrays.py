@@ -12,35 +12,46 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 
+from calque.reading.compound import Leaf, list_leaves, number_type
 from calque.reading.formats import Compression, Field, Format, Writer
+from calque.reading.npy_header import read_header, write_header
 from calque.table import Array
+
+OWN = b"columns"  # the comment of an archive of columns: none of them is to be spread
 
 
 class Block:
     """One stored array, read row by row; Python objects in it are never unpickled."""
 
-    def __init__(self, name: str, file: IO[bytes], spread: bool) -> None:
+    def __init__(self, name: str, file: IO[bytes], spread: bool, size: int) -> None:
         self.name, self.file = name, file
-        version = npy.read_magic(file)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        self.shape, by_column, self.dtype = header(file)
-        self.spread = spread and len(self.shape) == 2 and self.dtype.names is None
+        header = read_header(file)
+        self.shape, self.dtype = header.shape, header.dtype
+        plain = self.dtype.names is None and not self.dtype.hasobject
+        self.spread = spread and len(self.shape) == 2 and plain
         self.rows = self.shape[0] if self.shape else 0
-        self.whole = self._at_once() if by_column else None
+        needed = math.prod(self.shape) * self.dtype.itemsize
+        if not self.dtype.hasobject and needed > size - file.tell():
+            raise ValueError(f"its header states {needed} bytes, of which {size - file.tell()} are there")
+        self.leaves = {leaf.name: leaf for leaf in self._list()}
+        self.whole = self._at_once() if header.by_column and not self.dtype.hasobject else None
         self.done = 0
 
     @property
     def fields(self) -> list[Field]:
         """Columns that the array makes."""
+        return [_field(leaf, self.rows) for leaf in self.leaves.values()]
+
+    def _list(self) -> list[Leaf]:
         if not self.shape:
             return []
-        if self.dtype.names:
-            return [_field(name, self.dtype[name], self.rows) for name in self.dtype.names]
         if self.spread:
-            return [_field(f"c{column}", self.dtype, self.rows) for column in range(self.shape[1])]
-        return [_field(self.name, np.dtype((self.dtype, self.shape[1:])), self.rows)]
+            return [Leaf((f"c{column}",), self.dtype, ()) for column in range(self.shape[1])]
+        outer = self.shape[1:]
+        if self.dtype.names is None:
+            return [Leaf((self.name,), self.dtype, outer)]
+        return [leaf._replace(shape=(*outer, *leaf.shape)) for leaf in list_leaves(self.dtype)]
 
     def take(self, rows: int) -> Array:
         """Read the next rows (fewer at the end)."""
@@ -55,7 +66,10 @@ class Block:
 
     def pick(self, piece: Array, column: str) -> Array:
         """One column of a piece, in the machine's byte order."""
-        values = piece[column] if self.dtype.names else piece[:, int(column[1:])] if self.spread else piece
+        if self.dtype.names:
+            values = self.leaves[column].pick(piece)
+        else:
+            values = piece[:, int(column[1:])] if self.spread else piece
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
     def _at_once(self) -> Array:
@@ -95,14 +109,15 @@ class Npy(Format):
     def salvage(self, path: Path, tree: str, rows: int) -> Iterator[dict[str, Array]]:
         """Records that are whole: their number comes from the size of the file."""
         with path.open("rb") as file:
-            block = Block("c0", file, spread=True)
-            block.rows = (path.stat().st_size - file.tell()) // block.dtype.itemsize
+            size = path.stat().st_size
+            block = Block("c0", file, spread=True, size=size)
+            block.rows = (size - file.tell()) // block.dtype.itemsize
             while block.done < block.rows:
                 piece = block.take(rows)
                 yield {field.name: block.pick(piece, field.name) for field in block.fields}
 
     def _blocks(self, path: Path, stack: ExitStack) -> list[Block]:
-        return [Block("c0", stack.enter_context(path.open("rb")), spread=True)]
+        return [Block("c0", stack.enter_context(path.open("rb")), True, path.stat().st_size)]
 
 
 class Npz(Npy):
@@ -120,9 +135,13 @@ class Npz(Npy):
 
     def _blocks(self, path: Path, stack: ExitStack) -> list[Block]:
         archive = stack.enter_context(zipfile.ZipFile(path))
-        names = [name for name in archive.namelist() if name.endswith(".npy")]
-        alone = len(names) == 1 and names[0].startswith("arr_")
-        return [Block(name.removesuffix(".npy"), stack.enter_context(archive.open(name)), alone) for name in names]
+        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        alone = len(members) == 1 and members[0].filename.startswith("arr_") and archive.comment != OWN
+        blocks = []
+        for member in members:
+            file = stack.enter_context(archive.open(member))
+            blocks.append(Block(member.filename.removesuffix(".npy"), file, alone, member.file_size))
+        return blocks
 
 
 class RecordWriter:
@@ -137,7 +156,7 @@ class RecordWriter:
         """Append records; the first call fixes their type."""
         if self.dtype is None:
             self.dtype = np.dtype([(name, array.dtype, array.shape[1:]) for name, array in columns.items()])
-            _write_header(self.file, self.dtype, (0,))
+            write_header(self.file, self.dtype, (0,))
         records = np.empty(len(next(iter(columns.values()))), self.dtype)
         for name, array in columns.items():
             records[name] = array
@@ -150,7 +169,7 @@ class RecordWriter:
         if self.dtype is not None:
             self.file.seek(0)
             # as long as the first header: NumPy pads for a growing first axis
-            _write_header(self.file, self.dtype, (self.rows,))
+            write_header(self.file, self.dtype, (self.rows,))
         self.file.close()
 
 
@@ -175,22 +194,17 @@ class ArchiveWriter:
     def close(self) -> None:
         """Put the archive together."""
         with zipfile.ZipFile(self.path, "w") as archive:
+            archive.comment = OWN
             for name, (file, dtype, event) in self.columns.items():
                 # a ZipInfo has a fixed date: the same columns make the same file
                 info = zipfile.ZipInfo(f"{name}.npy")
                 info.compress_type = zipfile.ZIP_DEFLATED if self.packed else zipfile.ZIP_STORED
                 with archive.open(info, "w", force_zip64=True) as member, file:
-                    _write_header(member, dtype, (self.rows, *event))
+                    write_header(member, dtype, (self.rows, *event))
                     file.seek(0)
                     shutil.copyfileobj(file, member, 1 << 20)
 
 
-def _write_header(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    npy.write_array_header_2_0(file, header)
-
-
-def _field(name: str, dtype: np.dtype[Any], rows: int) -> Field:
-    base, shape = dtype.subdtype or (dtype, ())
-    numbers = base.newbyteorder("=") if base.kind in "biuf" else None
-    return Field(name, numbers, shape, "", rows, "Python objects" if base.hasobject else str(base))
+def _field(leaf: Leaf, rows: int) -> Field:
+    kind = "Python objects" if leaf.dtype.hasobject else str(leaf.dtype)
+    return Field(leaf.name, number_type(leaf.dtype), leaf.shape, "", rows, kind)

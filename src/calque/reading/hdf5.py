@@ -200,8 +200,8 @@ class _Walk:
                 continue
             if isinstance(item, h5py.Group):
                 self.visit(item, name)
-            else:
-                self._note(item, name)
+            elif isinstance(item, h5py.Dataset):
+                self._note(item.id, name)
 
     def _look_into(self, group: Any, name: str) -> list[tuple[Any, str]]:
         """Note the tables of one group; the groups inside it."""
@@ -214,18 +214,20 @@ class _Walk:
             if not is_direct(group, child):
                 self.links.append((group, child, below))
                 continue
-            item = group[child]
-            if isinstance(item, h5py.Group):
+            item = h5py.h5o.open(group.id, child.encode("utf-8", "surrogateescape"))
+            if isinstance(item, h5py.h5g.GroupID):
                 if not is_inner(child):
-                    inside.append((item, below))
-            elif not frame:
+                    inside.append((group[child], below))
+            elif not frame and isinstance(item, h5py.h5d.DatasetID):
                 self._note(item, below)
         return inside
 
     def _note(self, item: Any, name: str) -> None:
         """Note the table that a dataset is, or is a column of."""
-        if isinstance(item, h5py.Dataset) and item.shape is not None and item.ndim:
-            self.found[name if item.dtype.names else name.rpartition("/")[0] or "/"] = None
+        if item.rank:
+            # a complex number is a compound to the library
+            compound = item.get_type().get_class() == h5py.h5t.COMPOUND and item.dtype.names is not None
+            self.found[name if compound else name.rpartition("/")[0] or "/"] = None
 
 
 def _is_table(path: Path, tree: str) -> bool:
@@ -237,7 +239,15 @@ def _is_table(path: Path, tree: str) -> bool:
             return False
         if isinstance(item, h5py.Dataset):
             return item.dtype.names is not None and bool(item.ndim)
-        return is_frame(item) or bool(list_columns(item, shelf))
+        return is_frame(item) or any(_is_column(item, name, shelf) for name in item)
+
+
+def _is_column(group: Any, name: str, shelf: Shelf) -> bool:
+    try:
+        item = shelf.follow(group, name)
+    except LinkError:
+        return False
+    return isinstance(item, h5py.Dataset) and bool(item.ndim) and item.dtype.names is None
 
 
 def _columns(shelf: Shelf, tree: str) -> list[Column]:

@@ -38,6 +38,8 @@ class Column:
         Number of events.
     across : bool
         Whether the block is (columns, N).
+    truths : bool
+        Whether the numbers stand for true and false.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Column:
     rows: int
     item: int | None = None
     across: bool = False
+    truths: bool = False
     unit: str = ""
     kind: str = ""
     fault: str = ""
@@ -54,7 +57,9 @@ class Column:
     def field(self) -> Field:
         """The column as other formats describe it."""
         dtype = None if self.kind or self.fault else number_type(self.leaf.dtype)
-        kind = self.kind or _describe_type(self.leaf.dtype)
+        if dtype is not None and self.truths:
+            dtype = np.dtype(bool)
+        kind = self.kind or ("values out of reach" if self.fault else _describe_type(self.leaf.dtype))
         return Field(self.name, dtype, self.leaf.shape, self.unit, self.rows, kind, self.fault)
 
     def pick(self, data: Array) -> Array:
@@ -62,7 +67,7 @@ class Column:
         values = self.leaf.pick(data)
         if self.item is not None:
             values = values[self.item] if self.across else values[:, self.item]
-        return np.ascontiguousarray(values, number_type(values.dtype))
+        return np.ascontiguousarray(values, bool if self.truths else number_type(values.dtype))
 
     def cut(self, start: int, stop: int) -> Any:
         """The selection of rows."""
@@ -99,30 +104,37 @@ def read_pieces(columns: Sequence[Column], rows: int) -> Iterator[dict[str, Arra
         yield piece
 
 
-def find_fault(dataset: Any, shelf: Shelf) -> str:
+def find_fault(dataset: Any, shelf: Shelf, size: int | None = None) -> str:
     """Say why the values of a dataset are not read; empty where they are."""
     try:
         shelf.check_storage(dataset)
     except LinkError as error:
         return str(error)
-    size, stored = count_bytes(dataset.dtype, dataset.shape), dataset.id.get_storage_size()
-    if size > LARGE and size > UNLIKELY * stored and not dataset.is_virtual:
+    size = count_bytes(dataset.dtype, dataset.shape) if size is None else size
+    if size <= LARGE or dataset.is_virtual:
+        return ""
+    stored = dataset.id.get_storage_size()
+    if size > UNLIKELY * stored:
         return f"states {len(dataset)} rows, of which the file holds {stored} bytes"
     return ""
 
 
 def read_text(attributes: Any, key: str) -> str:
     """An attribute as text, however it was stored: bytes, an array of one, nothing."""
+    return read_bytes(attributes, key).decode("utf-8", "replace").strip("\0 \t\n")
+
+
+def read_bytes(attributes: Any, key: str) -> bytes:
+    """An attribute as the bytes of a text."""
     try:
         value = attributes.get(key)
     except (OSError, TypeError, ValueError):
-        return ""
+        return b""
     if value is None or isinstance(value, h5py.Empty):
-        return ""
+        return b""
     if isinstance(value, np.ndarray):
-        value = value.reshape(-1)[0] if value.size else ""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text.strip("\0 \t\n")
+        value = value.reshape(-1)[0] if value.size else b""
+    return bytes(value) if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
 
 
 def name_apart(columns: Sequence[Column], place: Any) -> list[Column]:
@@ -133,6 +145,8 @@ def name_apart(columns: Sequence[Column], place: Any) -> list[Column]:
 
 def read_unit(attributes: Any) -> str:
     """The unit that a dataset states."""
+    if not len(attributes):
+        return ""
     return next((text for key in UNIT_KEYS if (text := read_text(attributes, key))), "")
 
 
@@ -143,12 +157,23 @@ def _member(group: Any, name: str, shelf: Shelf) -> Column | None:
         item = shelf.follow(group, name)
     except LinkError as error:
         return Column(name, None, nothing, 0, kind="a link that is not followed", fault=str(error))
-    if not isinstance(item, h5py.Dataset) or item.shape is None or not item.ndim or item.dtype.names:
+    if not isinstance(item, h5py.Dataset):
         return None
-    base, inner = item.dtype.subdtype or (item.dtype, ())
-    leaf = Leaf((), base, (*item.shape[1:], *inner))
-    column = Column(_real_name(item, name), item, leaf, len(item), unit=read_unit(item.attrs))
-    return replace(column, fault=find_fault(item, shelf))
+    dtype, shape = item.dtype, item.shape  # each look at these costs as much as a read
+    if not shape or dtype.names:
+        return None
+    base, inner = dtype.subdtype or (dtype, ())
+    leaf = Leaf((), base, (*shape[1:], *inner))
+    size = count_bytes(dtype, shape)
+    return Column(
+        _real_name(item, name), item, leaf, shape[0], unit=read_unit(item.attrs), fault=find_fault(item, shelf, size)
+    )
+
+
+def is_bits(dataset: Any) -> bool:
+    """Whether values are stored as bits, as PyTables stores true and false."""
+    found: bool = dataset.id.get_type().get_class() == h5py.h5t.BITFIELD
+    return found
 
 
 def _real_name(item: Any, name: str) -> str:

@@ -57,6 +57,8 @@ class Shelf:
         LinkError
             Where it leads nowhere, round in circles or out of the folder.
         """
+        if is_direct(group, name):
+            return group[name]
         link = group.get(name, getlink=True)
         if hops > HOPS:
             raise LinkError("is a link that leads round in a circle")
@@ -79,9 +81,10 @@ class Shelf:
 
     def check_storage(self, dataset: Any, depth: int = 0) -> None:
         """Raise LinkError where values of a dataset lie in files outside the folder, or in none."""
-        if dataset.external:
+        properties = dataset.id.get_create_plist()
+        if properties.get_layout() == h5py.h5d.CONTIGUOUS and properties.get_external_count():
             raise LinkError(f"takes its bytes from {dataset.external[0][0]}, a file of another kind, which is not read")
-        if not dataset.is_virtual:
+        if properties.get_layout() != h5py.h5d.VIRTUAL:
             return
         if depth > DEEP:
             raise LinkError("is virtual, of datasets that are virtual without end")
@@ -119,4 +122,5 @@ def opened(path: Path) -> Iterator[Shelf]:
 
 def is_direct(group: Any, name: str) -> bool:
     """Whether a name of a group is the thing itself, not a link to it."""
-    return isinstance(group.get(name, getlink=True), h5py.HardLink)
+    found: bool = group.id.links.get_info(name.encode("utf-8", "surrogateescape")).type == h5py.h5l.TYPE_HARD
+    return found

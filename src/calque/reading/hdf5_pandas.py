@@ -12,7 +12,7 @@ import numpy as np
 
 from calque.errors import FileError
 from calque.reading.compound import Leaf, number_type
-from calque.reading.hdf5_columns import Column, find_fault, name_apart, read_text
+from calque.reading.hdf5_columns import Column, find_fault, is_bits, name_apart, read_bytes, read_text
 from calque.reading.hdf5_links import Shelf
 
 TYPE_KEY = "pandas_type"
@@ -54,7 +54,7 @@ def list_frame(group: Any, shelf: Shelf) -> list[Column]:
     """
     kind = read_text(group.attrs, TYPE_KEY)
     if kind in TABLES:
-        columns = _list_table(group["table"], read_text(group.attrs, "non_index_axes"), shelf)
+        columns = _list_table(group["table"], group, shelf)
     elif kind == "series":
         columns = _list_series(group, shelf)
     else:
@@ -64,12 +64,12 @@ def list_frame(group: Any, shelf: Shelf) -> list[Column]:
 
 def _list_blocks(group: Any, shelf: Shelf) -> list[Column]:
     """Columns of a frame in blocks (N, columns), one block a type."""
+    order = {name: place for place, name in enumerate(_read_labels(group, "axis0"))}
     found: list[Column] = []
     for block in range(int(group.attrs["nblocks"])):
         names = _read_labels(group, f"block{block}_items")
         values = group[f"block{block}_values"]
         found += _list_items(values, names, group, shelf)
-    order = {name: place for place, name in enumerate(_read_labels(group, "axis0"))}
     found.sort(key=lambda column: order.get(column.name, len(order)))
     return [*found, _label_column(group, "axis1")]
 
@@ -85,17 +85,17 @@ def _list_items(values: Any, names: Sequence[str], group: Any, shelf: Shelf) -> 
     rows = values.shape[1 if across else 0]
     kind = f"times ({times})" if "time" in times else ""
     fault = find_fault(values, shelf)
-    leaf = Leaf((), base, ())
-    return [
-        Column(name, values, leaf, rows, item, across, kind=kind, fault=fault) for item, name in enumerate(names)
-    ]
+    column = Column(
+        "", values, Leaf((), base, ()), rows, across=across, kind=kind, truths=is_bits(values), fault=fault
+    )
+    return [replace(column, name=name, item=item) for item, name in enumerate(names)]
 
 
 def _list_series(group: Any, shelf: Shelf) -> list[Column]:
     values = group["values"]
     name = _strip_noted(read_text(group.attrs, "name")) or "values"
     leaf = Leaf((), values.dtype, values.shape[1:])
-    column = Column(name, values, leaf, len(values), fault=find_fault(values, shelf))
+    column = Column(name, values, leaf, len(values), truths=is_bits(values), fault=find_fault(values, shelf))
     return [column, _label_column(group, "index")]
 
 
@@ -105,32 +105,36 @@ def _label_column(group: Any, name: str) -> Column:
     return Column("index", labels, Leaf((), np.dtype(object), ()), rows, kind=LABELS)
 
 
-def _list_table(table: Any, axes: str, shelf: Shelf) -> list[Column]:
+def _list_table(table: Any, group: Any, shelf: Shelf) -> list[Column]:
     """Columns of a frame in a table: a compound dataset whose fields hold several columns each."""
     fault = find_fault(table, shelf)
     found: list[Column] = []
+    levels = _read_noted(read_bytes(group.attrs, "levels"))
     for name in table.dtype.names:
-        found += _list_field(table, name, fault)
-    order = {name: place for place, name in enumerate(_read_noted(axes.encode()))}
+        found += _list_field(table, name, name == "index" or name in levels, fault)
+    axes = _read_noted(read_bytes(group.attrs, "non_index_axes"))
+    order = {name: place for place, name in enumerate(axes)}
     found.sort(key=lambda column: order.get(column.name, len(order)))
     return found
 
 
-def _list_field(table: Any, field: str, fault: str) -> list[Column]:
+def _list_field(table: Any, field: str, labels: bool, fault: str) -> list[Column]:
     base, shape = table.dtype[field].subdtype or (table.dtype[field], ())
     leaf = Leaf((field,), base, ())
-    if field == "index":
+    if labels:
         return [Column(field, table, leaf, len(table), kind=LABELS)]
-    names = _read_noted(read_text(table.attrs, f"{field}_kind").encode())
-    kind = _kind_of_field(table, field)
+    names = _read_noted(read_bytes(table.attrs, f"{field}_kind"))
+    column = Column(
+        names[0] if len(names) == 1 else field, table, leaf, len(table), kind=_kind_of_field(table, field),
+        truths=read_text(table.attrs, f"{field}_dtype") == "bool", fault=fault,
+    )  # fmt: skip
     if not shape:
-        return [Column(names[0] if len(names) == 1 else field, table, leaf, len(table), kind=kind, fault=fault)]
+        return [column]
     if len(names) != shape[0]:
         raise FileError(
             f"{table.file.filename}: the names of the columns in {table.name}/{field} are Python objects, which are "
             "not read; write the frame anew with to_parquet"
         )
-    column = Column("", table, leaf, len(table), kind=kind, fault=fault)
     return [replace(column, name=name, item=item) for item, name in enumerate(names)]
 
 
@@ -144,15 +148,20 @@ def _kind_of_field(table: Any, field: str) -> str:
 
 def _read_labels(group: Any, name: str) -> list[str]:
     """Names of columns; whole numbers count as names."""
-    labels = group[name]
+    labels = group.get(name)
     variety = read_text(group.attrs, f"{name}_variety")
-    if variety not in ("", "regular") or labels.ndim != 1 or labels.dtype.kind not in "SUiu":
+    plain = isinstance(labels, h5py.Dataset) and labels.ndim == 1 and _is_word_or_number(labels.dtype)
+    if variety not in ("", "regular") or not plain:
         raise FileError(
             f"{group.file.filename}: the names of the columns in {group.name} are Python objects or of several levels, "
             "which are not read; write the frame anew with to_parquet"
         )
     encoding = read_text(group.attrs, "encoding") or "utf-8"
     return [one.decode(encoding) if isinstance(one, bytes) else str(one) for one in labels[()]]
+
+
+def _is_word_or_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "SUiu" or h5py.check_string_dtype(dtype) is not None
 
 
 def _read_noted(text: bytes) -> list[str]:
