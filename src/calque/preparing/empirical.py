@@ -224,7 +224,7 @@ class Constant(Step):
 
     def inverse(self, y: Tensor, noise: Tensor) -> Tensor:
         """Put back."""
-        return self.value.expand(len(y), -1)
+        return self.value.expand(y.shape[0], -1)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """An atom: it adds nothing."""

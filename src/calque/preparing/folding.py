@@ -74,7 +74,7 @@ class Folding:
     def fold(self, values: Mapping[str, Tensor], names: Sequence[str], like: Tensor) -> Tensor:
         """The step's columns, or its outputs, as it sees them: (rows, k); none as (rows of `like`, 0)."""
         if self.step.whole:
-            return torch.cat([values[name].reshape(len(values[name]), -1) for name in (*self.step.given, *names)], 1)
+            return torch.cat([flat(values[name]) for name in (*self.step.given, *names)], 1)
         return side_by_side([values[name].flatten() for name in names]) if names else like[:, :0]
 
     def unfold(self, rows: Tensor, names: Sequence[str], shapes: Sequence[Shape]) -> dict[str, Tensor]:
@@ -100,4 +100,9 @@ class Folding:
 
     def share(self, noise: Tensor, used: int, each: int) -> Tensor:
         """Its part of normals (N, …) from place `used` on: `each` of them for every row (rows, each)."""
-        return noise[:, used : used + each * self.pixels].reshape(len(noise) * self.pixels, each)
+        return noise[:, used : used + each * self.pixels].reshape(noise.shape[0] * self.pixels, each)
+
+
+def flat(column: Tensor) -> Tensor:
+    """A column (N, *shape) as numbers side by side (N, K)."""
+    return column.flatten(1) if column.ndim > 1 else column[:, None]

@@ -18,6 +18,7 @@ FEW = 100  # rows on each side of a node, at least
 RARE = 1e-5  # least probability of a number's being zero, or not, where both occur
 LOWEST = -9.0  # score of a zero
 FAR = 40.0  # score beyond all others
+SIGNIFICANT = 3.0  # standard deviations of a slope below which it is none
 SLACK = 8  # share of a number's range by which the trend of a few values may leave it
 
 
@@ -164,10 +165,28 @@ def spread(noise: Tensor, edge: Tensor) -> Tensor:
 
 
 def without_trend(values: Tensor, away: Tensor, weights: Tensor) -> Tensor:
-    """Values (n,) as they would be at the node, `away` = 0: without their linear trend."""
-    centred = away - (weights @ away) / weights.sum()
-    slope = (weights * centred) @ values / (weights @ centred**2).clamp(min=torch.finfo(values.dtype).tiny)
-    return values - slope * away
+    """Values (n,) as they would be at the node, `away` = 0: without their linear trend, as far as there is one.
+
+    A slope counts by how far it is beyond its error, and what lies far outside the bulk does not make it: one
+    outlier would tilt all values.
+    """
+    total, tiny = weights.sum(), torch.finfo(values.dtype).tiny
+    centred = away - (weights @ away) / total
+    bulk = within_reach(values)
+    spread = ((weights @ centred**2) / total).clamp(min=tiny)
+    slope = (weights * centred) @ bulk / total / spread
+    left = bulk - (weights @ bulk) / total - slope * centred
+    variance = (weights @ left**2) / total / spread * (weights @ weights) / total**2
+    share = (1 - SIGNIFICANT**2 * variance / (slope**2).clamp(min=tiny)).clamp(min=0)
+    return values - share * slope * away
+
+
+def within_reach(values: Tensor) -> Tensor:
+    """Values (n,), those beyond the inner nine tenths by more than their width drawn in."""
+    count = values.shape[0]
+    few = max(count // 20, 1)
+    low, high = values.kthvalue(few).values, values.kthvalue(count + 1 - few).values
+    return values.clamp(low - (high - low), high + (high - low))
 
 
 def window(given: Tensor, node: Tensor, nodes: int) -> slice:
