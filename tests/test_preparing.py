@@ -51,7 +51,7 @@ def columns() -> dict[str, torch.Tensor]:
     return {"a": a, "b": b, "p": torch.exp(a), "u": torch.rand(ROWS, dtype=torch.float64),
             "angle": (torch.rand(ROWS, dtype=torch.float64) - 0.5) * 6.28, "other": 3 * torch.sin(b),
             "k": torch.randint(-1, 3, (ROWS,), dtype=torch.float64), "c": torch.full_like(a, -4.2),
-            "degrees": 360 * torch.rand(ROWS, dtype=torch.float64) ** 3, "v": (100 * b).round() / 100,
+            "degrees": 1 + 358 * torch.rand(ROWS, dtype=torch.float64) ** 3, "v": (100 * b).round() / 100,
             "z": torch.where(a > 0.3, torch.exp(a), 0.0),
             "s": torch.where(a > 1, -4.2, b), "t": torch.where(a > 1, 0.3, a)}
 
