@@ -37,6 +37,10 @@ HEADS = ("axis", "AUC, unweighted", "AUC, weighted", "floor", "unweighted − fl
 def train(arguments: argparse.Namespace, axis: str, seed: int) -> tuple[Data, Run]:
     """The sample of one split, and the run that learnt its weights; kept from before where it is there."""
     config = configure(arguments, axis, "column", seed)
+    if arguments.given:
+        config.prepare.steps = [text for text in config.prepare.steps or [] if text != "discrete w"]
+        config.prepare.context = [*config.prepare.context, "w"]
+    config.fit.kind = arguments.kind or config.fit.kind
     folder = arguments.out / f"{axis}_{seed}"
     data = load_data(config)
     if not is_run(folder):
@@ -91,6 +95,8 @@ def main() -> None:
     parser.add_argument("data", help="ship_fullmc.root")
     parser.add_argument("--out", type=Path, default=Path("runs/unweight"))
     parser.add_argument("--recipe", default="muons-flow")
+    parser.add_argument("--given", action="store_true", help="the weight is a context, not a learnt column")
+    parser.add_argument("--kind", help="of generator, instead of the recipe's")
     parser.add_argument("--axes", nargs="+", default=list(AXES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4, 5])
     arguments = parser.parse_args()

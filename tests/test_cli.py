@@ -26,6 +26,7 @@ from calque.cli import main
 from calque.errors import CalqueError
 from calque.fitting import loop
 from calque.reading import read, write
+from calque.run import load_run
 from calque.table import Table
 
 TOML = """
@@ -200,7 +201,7 @@ def test_stopped_it_says_how_to_go_on_and_ends_the_same(
         error = shell.refuses(*command)
     assert error == f"calque: stopped at step 5 of 12; go on with --resume; it lies in {toy}/run/far\n"
     assert f"{toy}/run is half written" in shell.refuses("judge", toy / "run")
-    assert "far is half written: no model.safetensors in it" in shell.refuses("judge", toy / "run" / "far")
+    assert len(load_run(toy / "run" / "far").sample(5)) == 5, "its checkpoint can be opened"
     assert "near holds a run already; go on with --resume" in shell.refuses(*command)
     text = shell.does(*command, "--resume")
     assert text.count("trained already") == 1

@@ -24,7 +24,7 @@ SOURCE = REPOSITORY / "src" / "calque"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "locks", "progress", "threads", "geometry"]
 ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"],
-         ["config", "folder", "contexts", "provenance", "run", "mixture"], ["judging"],
+         ["config", "folder", "contexts", "provenance", "checkpoints", "run", "mixture"], ["judging"],
          ["fitting"], ["producing"], ["tuning"], ["checks"], ["pipeline"], ["leaderboard"], ["cli"], ["__main__"]]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 

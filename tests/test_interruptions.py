@@ -19,9 +19,10 @@ from conftest import small_fit
 
 from calque import atomic, locks
 from calque.atomic import write_bytes
+from calque.checkpoints import previous_of, read_newest, store
 from calque.config import build, merge
 from calque.errors import CalqueError, ConfigError, DataError, FileError
-from calque.fitting.checkpoint import load_checkpoint, previous_of, read_newest, store
+from calque.fitting.checkpoint import load_checkpoint
 from calque.fitting.fit import StoppedError
 from calque.fitting.loop import Loop
 from calque.judging.verdict import judge

@@ -14,6 +14,7 @@ from calque.seeds import numpy_stream
 from calque.table import Array, Table
 
 Fixed = Mapping[str, float] | Table
+COUNTS = "weight"  # the column of contexts' frequencies
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,15 @@ def own_contexts(data: Data) -> Table | None:
     """The training rows' weighted contexts, equal ones put together; raises DataError for negative sums."""
     if not data.context.names:
         return None
+    if COUNTS in data.context.names:
+        raise DataError(f"a context cannot be called {COUNTS!r}, which is the name of their frequencies; rename the "
+                        "column (read.rename)")
     wanted = [*data.context.names, *([data.table.weight] if data.table.weight else [])]
     table = data.table.select(wanted, data.table.weight).rows(data.part == TRAIN)
     codes = codes_of([table[name] for name in data.context.names])
     weights = table.weights if data.weights == "draw" else np.ones(len(table))
     chosen = table.select(data.context.names).rows(np.unique(codes, return_index=True)[1])
-    own = Table.of({**chosen.columns, "weight": np.bincount(codes, weights)}, weight="weight")
+    own = Table.of({**chosen.columns, COUNTS: np.bincount(codes, weights)}, weight=COUNTS)
     check_positive(own, data.context.names)
     return own
 

@@ -25,8 +25,9 @@ HISTORY, BOARD, CHECKPOINT = "history.jsonl", "tensorboard", "checkpoint/state.s
 TRAINING_LOCK, JUDGING_LOCK = ".training.lock", ".judging.lock"
 SIMULATIONS = "simulations.h5"
 REPORT, PAGE, PLOTS = "report.json", "report.html", "plots"
+PROGRESS = "progress"
 RESERVED = (CONFIG, PREPARATION, MODEL, SPLIT, CONTEXTS, PROVENANCE, HISTORY, BOARD, CHECKPOINT.partition("/")[0],
-            TRAINING_LOCK, JUDGING_LOCK, SIMULATIONS, REPORT, PAGE, PLOTS, "teacher")
+            TRAINING_LOCK, JUDGING_LOCK, SIMULATIONS, REPORT, PAGE, PLOTS, PROGRESS, "teacher")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from calque.checkpoints import Which
 from calque.contexts import Fixed, Given, shares_of, written
 from calque.errors import DataError
 from calque.provenance import open_config
@@ -118,13 +119,31 @@ def listed(run: Run) -> str:
     return ", ".join(run.context.names) or "none"
 
 
-def load(folder: str | Path) -> Run | Mixture:
-    """Open a run folder, or a folder of categories; raises FileError where something is missing."""
+def load(folder: str | Path, weights: Which = "best") -> Run | Mixture:
+    """Open a run folder, or a folder of categories.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What `fit` or `calque fit` wrote.
+    weights : "best" or "latest"
+        Of a training that has not ended: which weights of its checkpoint. One line warns that it is unfinished.
+
+    Returns
+    -------
+    Run or Mixture
+        Ready to draw from.
+
+    Raises
+    ------
+    FileError
+        Where something is missing or damaged.
+    """
     folder = Path(folder)
     config = open_config(folder)
     if config.categories:
-        return Mixture(tuple(load_run(folder / name) for name in config.categories))
-    return load_run(folder)
+        return Mixture(tuple(load_run(folder / name, weights) for name in config.categories))
+    return load_run(folder, weights)
 
 
 def runs_in(folder: str | Path) -> tuple[Run, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,10 +21,12 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from calque.atomic import write_bytes
+from calque.checkpoints import Which, has_checkpoint, load_generator, read_newest
 from calque.config import Config, checked, to_toml
 from calque.contexts import Fixed, Given, draw_contexts, fix, own_contexts
 from calque.errors import CalqueError, ConfigError, DataError, FileError
 from calque.folder import (
+    CHECKPOINT,
     CONFIG,
     CONTEXTS,
     MODEL,
@@ -34,6 +37,7 @@ from calque.folder import (
     contiguous,
     is_run,
     load_arrays,
+    read_config,
     read_history,
     save_arrays,
 )
@@ -106,9 +110,9 @@ class Run:
 
     @property
     def weight(self) -> str | None:
-        """Name of the generated weight column, where weights were learnt."""
+        """Name of the generated weight column, where weights were learnt or are a context."""
         name = self.config.read.weight
-        return name if name in self.preparation.columns else None
+        return name if name in self.names else None
 
     @property
     def device(self) -> torch.device:
@@ -237,7 +241,7 @@ class Run:
     def describe_setup(self) -> str:
         """How columns are prepared, and the fingerprints of the files they came from, as JSON."""
         return json.dumps({"preparation": self.preparation.to_dict(), "context": self.context.to_dict(),
-                           "inputs": self.provenance.get("inputs", [])}, indent=1)
+                           "inputs": self.provenance.get("inputs", []), "rate": self.rate}, indent=1)
 
     @property
     def reports(self) -> ReportFolder | None:
@@ -273,23 +277,52 @@ def blocks(n: int, size: int) -> Iterator[tuple[int, int]]:
         yield start // size, min(size, n - start)
 
 
-def load_run(folder: Path) -> Run:
-    """Open one run."""
+def load_run(folder: Path, weights: Which = "best") -> Run:
+    """Open one run; of one whose training has not ended, the best or the latest weights of its checkpoint."""
+    if is_unfinished(folder):
+        return load_unfinished(folder, weights)
     for name in (PREPARATION, MODEL, PROVENANCE):
         if is_run(folder) and not (folder / name).is_file():
             raise FileError(f"{folder} is half written: no {name} in it; finish it with --resume")
     config, provenance = open_config(folder), read_provenance(folder)
     with opening(folder):
         read = partial(read_checked, folder, provenance)
-        described = json.loads(read(PREPARATION))
-        preparation = Preparation.from_dict(described["preparation"])
-        context = Context.from_dict(described["context"])
-        generator = build_generator(config, preparation.layout, context.size)
-        generator.load_state_dict(load_tensors(read(MODEL)))
-        contexts = Table.of(load_arrays(read(CONTEXTS)), weight="weight") if context.names else None
-        part = load_arrays(read(SPLIT))["part"]
-        return Run(config, generator.eval(), preparation.float(), context, contexts, float(provenance["rate"]),
-                   list(read_history(folder)), unsealed(provenance), folder, None, part)
+        run = rebuild(folder, config, read)
+        run.generator.load_state_dict(load_tensors(read(MODEL)))
+        return replace(run, rate=float(provenance["rate"]), provenance=unsealed(provenance))
+
+
+def rebuild(folder: Path, config: Config, read: Callable[[str], bytes]) -> Run:
+    """A run as it was set up before its training; its generator has no weights yet."""
+    described = json.loads(read(PREPARATION))
+    preparation = Preparation.from_dict(described["preparation"])
+    context = Context.from_dict(described["context"])
+    generator = build_generator(config, preparation.layout, context.size)
+    contexts = Table.of(load_arrays(read(CONTEXTS)), weight="weight") if context.names else None
+    part = load_arrays(read(SPLIT))["part"]
+    known = {"inputs": described.get("inputs", [])}
+    return Run(config, generator.eval(), preparation.float(), context, contexts,
+               float(described.get("rate", len(part))), list(read_history(folder)), known, folder, None, part)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a training in this folder has begun and not ended, and left a checkpoint."""
+    ended = (folder / MODEL).is_file() or (folder / PROVENANCE).is_file()
+    return is_run(folder) and not ended and has_checkpoint(folder / CHECKPOINT)
+
+
+def load_unfinished(folder: Path, weights: Which) -> Run:
+    """Open a run from the checkpoint of its training, which may go on meanwhile, and warn of it in one line."""
+    config = read_config(folder)
+    with opening(folder):
+        run = rebuild(folder, config, lambda name: (folder / name).read_bytes())
+        counters, tensors = read_newest(folder / CHECKPOINT)
+        load_generator(run.generator, tensors, weights)
+    step, steps = counters["step"], config.fit.steps
+    warnings.warn(f"{folder} is unfinished: at step {step} of {steps}, with the {weights} weights so far; its training "
+                  "goes on with --resume", stacklevel=2)
+    run.provenance["unfinished"] = {"step": step, "steps": steps, "weights": weights}
+    return run
 
 
 @contextmanager

@@ -118,6 +118,7 @@ class FitConfig(Section):
     watch_every: int = Field(default=250, ge=1)
     watch_rows: int = Field(default=5000, ge=50)
     patience: int = Field(default=0, ge=0)
+    show_every: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=250, ge=1)
     tensorboard: bool = False
     device: str = "cpu"

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from calque import __version__
+from calque.checkpoints import has_checkpoint
 from calque.config import Config, FitConfig, check_used, checked, merge
 from calque.config import build as build_config
 from calque.errors import CalqueError, ConfigError, DataError
 from calque.fitting.adversarial import Adversarial
 from calque.fitting.batches import Batches
-from calque.fitting.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
 from calque.fitting.claims import claim
 from calque.fitting.deviance import Deviance
 from calque.fitting.distillation import Distillation
@@ -35,6 +36,7 @@ from calque.fitting.loop import Loop
 from calque.fitting.matching import Matching
 from calque.fitting.objective import Objective
 from calque.fitting.quantising import Quantising
+from calque.fitting.showing import Showing, check_showing
 from calque.fitting.teacher import Teacher, credentials, described, find_teacher, for_student
 from calque.fitting.variational import Variational
 from calque.fitting.watch import Watch
@@ -82,6 +84,7 @@ def fit(
     config = settle(data, kind, out, config, {**settings, **own})
     check_used(config.fit)
     folder = Path(out) if out is not None else None
+    check_showing(config.fit.show_every, folder)
     device = choose_device(config.fit.device)
     with lock_training(folder), threads(config.fit.threads), torch.random.fork_rng(devices=[]):
         taught = OBJECTIVES[find_kind(config.fit.kind).objective].taught
@@ -175,6 +178,7 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
         counters, watch.best = load_checkpoint(checkpoint, loop)
         watch.state, before = counters["watch"], counters.get("seconds", 0.0)
         entries = until(list(read_history(folder)), loop.step) if folder else []
+    showing = Showing(watch, data, folder) if folder and config.show_every else None
     board = Board(folder / BOARD, loop.step) if folder and config.tensorboard else None
     history = History(folder / HISTORY if folder else None, entries, board)
     with stopping() as stop, progress(f"fit {config.kind}", loop.steps, quiet) as bar:
@@ -191,12 +195,16 @@ def train(run: Run, objective: Objective, data: Data, folder: Path | None, devic
                 entry = {"step": loop.step, **loop.losses(), **loop.diagnostics(), **watch.look(loop)}
                 history.append(entry)
                 bar(loop.step, ", ".join(f"{key} {value:.3g}" for key, value in scalars(entry).items()))
+            if showing and showing.is_due(loop):
+                showing.show(loop, history.entries)
             if checkpoint and keep:
                 seconds = before + time.monotonic() - begun
                 save_checkpoint(checkpoint, loop, {"watch": watch.state, "seconds": seconds}, watch.best)
             if stop.is_set():
                 raise StoppedError(f"stopped at step {loop.step} of {loop.steps}; "
                                   + (f"go on with --resume; it lies in {folder}" if folder else "nothing was kept"))
+    if showing:
+        showing.finish(loop)
     finish(run, loop, watch, history, device, before + time.monotonic() - begun)
 
 

@@ -81,6 +81,8 @@ def judge_run(
                           geometry=geometry or geometry_of_run(run, data), **settings)
     if run.reports is not None:
         said = {"plots": plots, "seed": seed, **settings}
+        if "unfinished" in run.provenance:  # so that it is judged again once its training has ended
+            said["unfinished"] = run.provenance["unfinished"]
         keep(report, real, fake, run.reports, plots, said, str(run.folder), run.history, run.provenance)
     return report
 

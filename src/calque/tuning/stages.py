@@ -15,16 +15,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from calque.checkpoints import has_checkpoint, read_checked, remove_checkpoint, store
 from calque.config import Config
 from calque.fitting.batches import Batches
-from calque.fitting.checkpoint import (
-    has_checkpoint,
-    load_checkpoint,
-    read_checked,
-    remove_checkpoint,
-    save_checkpoint,
-    store,
-)
+from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
 from calque.fitting.fit import StoppedError
 from calque.fitting.loop import Loop
 from calque.fitting.objective import Objective
