@@ -185,6 +185,9 @@ unweight = true
     assert main(["produce", str(tmp_path / "run"), "-n", "200", "--exact", "--unweight", "--quiet", "-o",
                  str(tmp_path / "again.npz")]) == 0
     assert "accepted by weight up to 5, 0.00% of the weight above" in capsys.readouterr().out
+    assert main(["run", str(toml), "--quiet", "--out", str(tmp_path / "other"), "--set", "fit.weights=draw"]) == 2
+    assert "accepts events by their learnt weight, but fit.weights = 'draw'" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
     own, again = read(tmp_path / "run" / "own.npz"), read(tmp_path / "again.npz")
     assert np.array_equal(own["x"], again["x"])
     assert set(own["w"]) == {1.0}

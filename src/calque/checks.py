@@ -9,12 +9,13 @@ import numpy as np
 from calque.config import Config
 from calque.contexts import fix
 from calque.errors import CalqueError, ConfigError, FileError
+from calque.fitting.watch import check_watch
 from calque.folder import RESERVED
 from calque.judging.catalogue import chosen
 from calque.judging.judge import asked_views
 from calque.judging.verdict import resolve
 from calque.preparing import JUDGE, Data
-from calque.producing.produce import check, check_region
+from calque.producing.produce import check, check_region, check_unweight
 from calque.reading.deposits import geometry_in
 from calque.reading.formats import Compression, format_of
 from calque.reading.where import Where
@@ -39,8 +40,17 @@ def check_early(config: Config) -> None:
             raise ConfigError(f"a category cannot be called {name!r}: a run folder keeps something of its own there")
     for part in [config.category(name) for name in config.categories] or [config]:
         chosen(part.judge.measures)
+        check_watch(part.fit)
+        check_learnt(config.produce.unweight and config.produce.n > 0, part)
     if config.produce.n:
         check_produce(config)
+
+
+def check_learnt(is_unweighted: bool, part: Config) -> None:
+    """Raise ConfigError where events are to be accepted by a weight that is not learnt."""
+    if is_unweighted and part.fit.weights != "column":
+        raise ConfigError(f"produce.unweight = true accepts events by their learnt weight, but fit.weights = "
+                          f"{part.fit.weights!r}; set fit.weights = \"column\", or leave unweight out")
 
 
 def check_produce(config: Config) -> None:
@@ -48,6 +58,7 @@ def check_produce(config: Config) -> None:
     wanted = config.produce
     check(wanted.n, False, 0, wanted.block, wanted.workers)
     check_region(wanted.where, False, wanted.order, wanted.way, None)
+    check_unweight(wanted.unweight, False, wanted.order, wanted.way)
     if wanted.device is not None:
         choose_device(wanted.device)
     out = Path(config.out) / wanted.out

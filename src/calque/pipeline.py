@@ -13,7 +13,6 @@ from calque.config import Config
 from calque.errors import ConfigError, FileError
 from calque.fitting import fit
 from calque.fitting.claims import check_inputs, check_settings
-from calque.fitting.watch import check_watch
 from calque.folder import SIMULATIONS, ReportFolder, is_run, lock_training
 from calque.judging.report import Report
 from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, resolve, settings_of
@@ -81,8 +80,6 @@ def train_parts(config: Config, folder: Path, resume: bool, quiet: bool, say: Sa
     """What `train` does in a folder that no other process trains in."""
     if is_run(folder) and not resume:
         raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
-    for part in parts(config).values():
-        check_watch(part.fit)
     check_early(config)
     config = simulated(config, quiet, say)
     samples = [(part, None if resume and is_finished(Path(part.out)) else load_data(part))
