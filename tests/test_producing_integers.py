@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calque.errors import ConfigError, DataError
 from calque.fitting import fit
 from calque.mixture import Mixture
 from calque.preparing import prepare
@@ -73,3 +75,43 @@ def test_nothing_is_said_where_nothing_is_clipped(run: Run, tmp_path: Path) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         produce(inner, 50, out=tmp_path / "x.npz", quiet=True, block=50)
+
+
+def test_runs_of_different_types_are_widened_without_loss(run: Run, tmp_path: Path) -> None:
+    narrow = {name: run.sample(400, seed=2)[name] for name in ("i64", "x")}
+    tables = [Table.of(narrow), Table.of({"i64": narrow["i64"].astype(np.int8), "x": narrow["x"].astype("f4")})]
+    runs = [fit(prepare(table, steps=["standardise *"]), kind="nsf", steps=0, quiet=True) for table in tables]
+    for order in ("shuffled", "sorted"):
+        path = tmp_path / f"{order}.npz"
+        produce(runs[::-1], 90, out=path, exact=True, quiet=True, block=30, order=order)
+        table = read(path)
+        assert (table["i64"].dtype, table["x"].dtype) == (np.int64, np.float64)
+    other = replace(runs[0], preparation=copy.deepcopy(runs[0].preparation))
+    other.preparation.dtypes["i64"] = "uint64"
+    with pytest.raises(ConfigError, match="draw 'i64' as int64 and as uint64; train them on"):
+        produce([runs[0], other], 9, out=tmp_path / "x.npz", quiet=True)
+    other.preparation.dtypes["i64"], other.preparation.units = "int64", {"x": "MeV"}
+    assert produce([runs[0], other], 9, out=tmp_path / "x.npz", quiet=True, exact=True).rows == 9
+    runs[0].preparation.units = {"x": "GeV"}
+    with pytest.raises(ConfigError, match=r"draw 'x' in GeV and in MeV; train them"):
+        produce([runs[0], other], 9, out=tmp_path / "x.npz", quiet=True)
+
+
+def test_contexts_are_converted_to_the_units_of_the_training() -> None:
+    stream = np.random.default_rng(1)
+    energy = stream.uniform(1, 9, 400)
+    table = Table.of({"e": energy, "x": energy + stream.normal(0, 1, 400)}, {"e": "GeV"})
+    run = fit(prepare(table, steps=["standardise *"], context=["e"]), kind="nsf", steps=0, quiet=True)
+    one = run.sample(20, context=Table.of({"e": energy[:20]}, {"e": "GeV"}))
+    other = run.sample(20, context=Table.of({"e": 1000 * energy[:20]}, {"e": "MeV"}))
+    np.testing.assert_allclose(other["x"], one["x"], rtol=1e-6)
+    np.testing.assert_allclose(other["e"], energy[:20], rtol=1e-12)
+    with pytest.raises(DataError, match="is in 'cm', 'GeV' is asked for"):
+        run.sample(20, context=Table.of({"e": energy[:20]}, {"e": "cm"}))
+
+
+def test_tables_of_different_units_are_not_joined() -> None:
+    one, other = (Table.of({"x": [1.0]}, {"x": unit}, source=unit) for unit in ("cm", "m"))
+    with pytest.raises(DataError, match="column 'x' is in cm in cm, in m in m; convert one"):
+        Table.concatenate([one, other])
+    assert len(Table.concatenate([one, one])) == 2

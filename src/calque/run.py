@@ -46,6 +46,7 @@ from calque.models import GENERATORS, Generator
 from calque.preparing import Context, Data, Preparation
 from calque.provenance import open_config, read_checked, read_provenance, unsealed, write_provenance
 from calque.reading.formats import first_line
+from calque.reading.units import convert_table
 from calque.seeds import numpy_stream, torch_stream
 from calque.table import Layout, Table
 from calque.threads import keep_pages
@@ -150,9 +151,15 @@ class Run:
         return fake.select(real.names, self.weight) if self.weight else fake.select(real.features)
 
     def given(self, context: Fixed | None, n: int) -> Given | None:
-        """Contexts that the caller fixes for n events; raises DataError where they do not fit this run."""
-        if isinstance(context, Table) and len(context) != n:
-            raise DataError(f"the context table has {len(context)} rows for {n} events")
+        """Contexts that the caller fixes for n events, in the units of the training.
+
+        Raises DataError where they do not fit this run.
+        """
+        if isinstance(context, Table):
+            if len(context) != n:
+                raise DataError(f"the context table has {len(context)} rows for {n} events")
+            units = self.preparation.units
+            context = convert_table(context, {name: units.get(name, "") for name in self.context.names})
         fixed = None if context is None else fix(self.context, context)
         return Given(fixed) if fixed is not None and len(fixed) else None
 

@@ -59,13 +59,18 @@ class Table:
 
     @classmethod
     def concatenate(cls, tables: Sequence[Table]) -> Table:
-        """Join tables of the same columns, one after another."""
+        """Join tables of the same columns and units, one after another; raises DataError for others."""
         first = tables[0]
         if len(tables) == 1:
             return first
         for other in tables[1:]:
             first.require(other.names)
             other.require(first.names)
+            for name in first.units.keys() & other.units.keys():
+                units = first.units[name], other.units[name]
+                if units[0] != units[1]:
+                    raise DataError(f"column {name!r} is in {units[0]} in {first.source}, "
+                                    f"in {units[1]} in {other.source}; convert one of them first")
         joined = {name: np.concatenate([table[name] for table in tables]) for name in first.names}
         return replace(first, columns=joined)
 

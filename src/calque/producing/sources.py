@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import warnings
@@ -9,10 +10,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from calque.contexts import Given, written
 from calque.errors import CalqueError, ConfigError
 from calque.mixture import Mixture, runs_in
+from calque.preparing import Preparation
 from calque.reading import read
 from calque.reading.formats import Chosen
 from calque.run import Run
@@ -37,7 +42,50 @@ def mix(runs: Source | Sequence[Source]) -> Mixture:
         if set(run.names) != set(found[0].names):
             raise ConfigError(f"the runs make different columns: {', '.join(found[0].names)} and "
                               f"{', '.join(run.names)}; a 'constant' step keeps a column that one of them lacks")
-    return Mixture(tuple(found))
+        check_units(found[0], run)
+    return Mixture(tuple(widen(found)))
+
+
+def check_units(one: Run, other: Run) -> None:
+    """Raise ConfigError where two runs draw a column in different units."""
+    left, right = one.preparation.units, other.preparation.units
+    for name in one.names:
+        if left.get(name) and right.get(name) and left[name] != right[name]:
+            raise ConfigError(f"the runs draw {name!r} in {left[name]} and in {right[name]}; train them "
+                              f"with the same read.units, or produce from one at a time")
+
+
+def widen(runs: Sequence[Run]) -> list[Run]:
+    """The runs, all drawing in types that hold what each of them draws.
+
+    Raises ConfigError where no type does, and for a context in different types.
+    """
+    types = {name: {run.dtypes[name] for run in runs} for name in runs[0].names}
+    differing = {name: kinds for name, kinds in types.items() if len(kinds) > 1}
+    if not differing:
+        return list(runs)
+    wide = {}
+    for name, kinds in differing.items():
+        common = np.result_type(*kinds)
+        exact = all(np.can_cast(kind, common, "safe") and not is_rounded(kind, common) for kind in kinds)
+        if not exact or any(name in run.context.names or name in run.preparation.long for run in runs):
+            raise ConfigError(f"the runs draw {name!r} as {' and as '.join(sorted(kinds))}; train them on "
+                              "columns of one type, or produce from one at a time")
+        wide[name] = str(common)
+    return [replace(run, preparation=retyped(run.preparation, wide)) for run in runs]
+
+
+def is_rounded(kind: str, common: np.dtype[Any]) -> bool:
+    """Whether integers of a type lose digits in a common type of floating-point numbers."""
+    whole = np.dtype(kind)
+    return common.kind == "f" and whole.kind in "iu" and 8 * whole.itemsize > np.finfo(common).nmant + 1
+
+
+def retyped(preparation: Preparation, types: Mapping[str, str]) -> Preparation:
+    """A preparation that gives some columns in other types."""
+    new = copy.deepcopy(preparation)
+    new.dtypes |= types
+    return new
 
 
 def identify(mixture: Mixture) -> str:
