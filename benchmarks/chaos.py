@@ -30,7 +30,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from calque.cli import main as calque
+import calque.judging.verdict
+import calque.pipeline
+import calque.simulating.sample
+import calque.simulating.shapes  # noqa: F401  what is imported here is not imported again after each fork
+from calque.cli import main as run_command
 from calque.mixture import load
 from calque.reading import read, write
 from calque.table import Table
@@ -103,7 +107,7 @@ def start(arguments: tuple[str, ...], place: Path, limit: int = 0) -> int:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         os.chdir(place)
-        code = calque(list(arguments))
+        code = run_command(list(arguments))
         sys.stdout.flush()
         os._exit(code)
     except BaseException:
@@ -360,7 +364,7 @@ def judge_hostile() -> int:
             out = place / "judged"
             child = os.fork()
             if not child:
-                os._exit(calque(["judge", *files, "--measures", "columns", "--out", str(out)]))
+                os._exit(run_command(["judge", *files, "--measures", "columns", "--out", str(out)]))
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             check(code == 0, f"hostile name {name!r}: exit code {code}")
             parser = Scripts()

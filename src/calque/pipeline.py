@@ -72,7 +72,7 @@ def train(config: Config, resume: bool = False, quiet: bool = False, say: Say = 
     All parts are read before the first is trained: what is wrong with the last shows at once.
     """
     folder = Path(config.out)
-    with lock_training(folder):
+    with lock_training(folder if folder.is_dir() else None):  # a new one is locked by its first fit
         return train_parts(config, folder, resume, quiet, say)
 
 
@@ -150,7 +150,8 @@ def judge_files(
 
 def run_all(config: Config, resume: bool = False, quiet: bool = False, say: Say = print) -> None:
     """Read, prepare, fit, judge, produce; with `resume`, what is done stays. Raises CalqueError in one line."""
-    with lock_training(Path(config.out)):
+    folder = Path(config.out)
+    with lock_training(folder if folder.is_dir() else None):  # a new one is locked by its first fit
         run_locked(config, resume, quiet, say)
 
 
