@@ -18,6 +18,10 @@ class DataError(CalqueError):
     """The data do not fit the request: a missing column, non-finite values, weights that sum to nothing."""
 
 
+class EmptyError(DataError):
+    """No row is there, or none meets the condition."""
+
+
 class ConfigError(CalqueError):
     """A setting does not exist or has no meaning."""
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from calque.checks import check_early, check_late
 from calque.config import Config
-from calque.errors import ConfigError, FileError
+from calque.errors import ConfigError, DataError, EmptyError, FileError
 from calque.fitting import fit
 from calque.fitting.claims import check_inputs, check_settings
 from calque.folder import SIMULATIONS, ReportFolder, is_run, lock_training
 from calque.judging.report import Report
-from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, resolve, settings_of
+from calque.judging.verdict import described, fingerprints, judge, judged_before, read_inputs, resolve, settings_of
 from calque.kinds import find_kind
 from calque.mixture import runs_in
 from calque.preparing import Data, prepare
@@ -82,16 +82,36 @@ def train_parts(config: Config, folder: Path, resume: bool, quiet: bool, say: Sa
         raise FileError(f"{folder} holds a run already; go on with --resume, or choose another folder with --out")
     check_early(config)
     config = simulated(config, quiet, say)
-    samples = [(part, None if resume and is_finished(Path(part.out)) else load_data(part))
-               for part in parts(config).values()]
-    for part, data in samples:
+    samples = read_parts(config, resume, say)
+    for part, data in samples.values():
         if data is not None:
             check_late(part, data)
     runs = [recall(part, say) if data is None else train_part(part, data, resume, quiet, say)
-            for part, data in samples]
+            for part, data in samples.values()]
     if config.categories:
-        save_categories(config)
+        kept = {name: category for name, category in config.categories.items() if name in samples}
+        save_categories(config.model_copy(update={"categories": kept}))
     return runs
+
+
+def read_parts(config: Config, resume: bool, say: Say) -> dict[str, tuple[Config, Data | None]]:
+    """Read the data of every part, none for those that are finished; categories without rows are left out.
+
+    Raises DataError where no category has a row.
+    """
+    samples: dict[str, tuple[Config, Data | None]] = {}
+    for name, part in parts(config).items():
+        finished = resume and is_finished(Path(part.out))
+        try:
+            samples[name] = (part, None if finished else load_data(part))
+        except EmptyError as error:
+            if not config.categories:
+                raise
+            say(f"{part.out}: category left out, {error}")
+    if not samples:
+        files = described(config.read)
+        raise DataError(f"no rows in {files} for any of the categories {', '.join(config.categories)}")
+    return samples
 
 
 def recall(config: Config, say: Say) -> Run:

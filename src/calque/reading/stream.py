@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from calque.errors import DataError
+from calque.errors import DataError, EmptyError
 from calque.reading.agreement import agree
 from calque.reading.files import Files
 from calque.reading.formats import Chosen
@@ -245,7 +245,7 @@ def _total(table: Table) -> float:
 def _check_rows(rows: int, request: Request, source: str) -> None:
     if rows == 0:
         why = f"the condition {request.where.text!r} holds for none" if request.where else "the table is empty"
-        raise DataError(f"no rows in {source}: {why}")
+        raise EmptyError(f"no rows in {source}: {why}")
 
 
 def _check_weights(total: float, request: Request, source: str) -> None:
