@@ -73,6 +73,13 @@ def parse_steps(text: str, shapes: Mapping[str, Shape]) -> list[Step]:
             for shape in dict.fromkeys(shapes.values())]
 
 
+def columns_for(text: str, shapes: Mapping[str, Shape], values: Mapping[str, Tensor]) -> Mapping[str, Shape]:
+    """Columns that a step may take: those of one value for `constant *`, which may be none; else all."""
+    if shlex.split(text) != ["constant", "*"]:
+        return shapes
+    return {name: shape for name, shape in shapes.items() if bool((values[name] == values[name].reshape(-1)[0]).all())}
+
+
 def build_step(kind: str, columns: Sequence[str], outputs: Sequence[str] | None, settings: Mapping[str, str]) -> Step:
     """Make a step, its settings converted to the types of its constructor."""
     step = find(kind)
@@ -133,7 +140,7 @@ class Preparation(nn.Module):
         shapes = left = {name: shape for name, shape in shapes.items() if name not in context}
         fitted: list[Step] = []
         for text in steps:
-            parsed = parse_steps(text, left)
+            parsed = parse_steps(text, columns_for(text, left, values))
             for step in [part for whole in parsed for part in take_apart(whole, double, left)]:
                 refuse_long(step, wide)
                 double = follow_double(step, double)
