@@ -330,3 +330,12 @@ def test_a_constant_column_and_bad_weights_are_named() -> None:
         prepare(table.with_columns({"w": -np.ones(len(table))}))
     with pytest.raises(ConfigError, match="no weights 'drawn'; nearest: draw"):
         prepare(table, weights="drawn")  # type: ignore[arg-type]
+
+
+def test_constant_of_all_takes_the_columns_of_one_value() -> None:
+    table = Table.of({"x": np.linspace(0.0, 1.0, 50), "y": np.full(50, 3.0), "z": np.full(50, -7.0)})
+    weights, noise = np.ones(50), np.random.default_rng(0)
+    fitted = Preparation.fit(table, ["constant *", "standardise *"], weights, noise)
+    assert fitted.layout.names == ("x",)
+    plain = Preparation.fit(Table.of({"x": table["x"]}), ["constant *", "standardise *"], weights, noise)
+    assert [step.kind for step in plain.typed_steps()] == ["standardise"]

@@ -54,7 +54,8 @@ def find_columns(table: Any, wanted: Collection[str] | None = None) -> dict[str,
         where a file has even those twice, the later ones end in ";2", ";3", ….
 
     """
-    found = list(_columns_of_tree(table, wanted) if is_tree(table) else _columns_of_ntuple(table))
+    stems = None if wanted is None else _stems(wanted)
+    found = list(_columns_of_tree(table, stems) if is_tree(table) else _columns_of_ntuple(table, stems))
     shared = Counter(column.field.name for column in found)
     copies: Counter[str] = Counter()
     named: dict[str, Column] = {}
@@ -86,11 +87,10 @@ def is_tree(table: Any) -> bool:
     return isinstance(table, uproot.TTree)
 
 
-def _columns_of_tree(tree: Any, wanted: Collection[str] | None) -> Iterator[Column]:
+def _columns_of_tree(tree: Any, stems: set[str] | None) -> Iterator[Column]:
     units = dict(UNIT.findall(tree.title or ""))
     branches = [(path, branch) for path, branch in tree.iteritems(full_paths=True) if not _is_group(branch)]
     shared = Counter(branch.name for _, branch in branches)
-    stems = None if wanted is None else _stems(wanted)
     for path, branch in branches:
         if stems is not None and stems.isdisjoint((branch.name.rstrip("."), path.rstrip("."))):
             continue
@@ -100,13 +100,17 @@ def _columns_of_tree(tree: Any, wanted: Collection[str] | None) -> Iterator[Colu
         yield from _columns_of_branch(branch, _form(branch), whole, path)
 
 
-def _columns_of_ntuple(ntuple: Any) -> Iterator[Column]:
-    form = ntuple.to_akform()
-    form = form[0] if isinstance(form, tuple) else form
-    for name, content in zip(form.fields, form.contents, strict=True):
-        if not name.startswith(HELPER):
-            whole = Field(name, None, (), "", int(ntuple.num_entries), ntuple[name].typename)
-            yield from _columns_of_branch(ntuple[name], content, whole, name)
+def _columns_of_ntuple(ntuple: Any, stems: set[str] | None) -> Iterator[Column]:
+    # one form a field, from the names below it: the form of the whole ntuple takes a time that grows as their square
+    paths: dict[str, list[str]] = {}
+    for path in (field.path for field in ntuple.all_fields):
+        if path:
+            paths.setdefault(path.partition(".")[0], []).append(path)
+    for field in ntuple.fields:
+        if not field.name.startswith(HELPER) and (stems is None or field.name in stems):
+            whole = Field(field.name, None, (), "", int(ntuple.num_entries), field.typename)
+            form = ntuple.field_form(field.field_id, paths[field.name])
+            yield from _columns_of_branch(field, form, whole, field.name)
 
 
 def _columns_of_branch(branch: Any, form: Any, whole: Field, path: str) -> Iterator[Column]:
