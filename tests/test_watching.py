@@ -234,3 +234,33 @@ def test_a_few_rows_are_trained_on(rows: int, kind: str) -> None:
     dense = kind in ("flow", "mixture")
     assert all(("log_prob" in entry) == dense for entry in run.history)
     assert ("the log density alone is watched" in notes[-1]) == dense
+
+
+@pytest.mark.parametrize("rows", [10, 30, 100])
+def test_a_run_of_a_few_rows_ends_with_events(
+    rows: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is too little to judge is told, and does not keep events from being produced."""
+    stream = np.random.default_rng(0)
+    np.savez(tmp_path / "events.npz", x=stream.normal(size=rows), y=stream.normal(size=rows))
+    toml = tmp_path / "run.toml"
+    toml.write_text(f"""
+out = "{tmp_path}/run"
+[read]
+files = "{tmp_path}/events.npz"
+[fit]
+steps = 2
+watch_every = 1
+model = {{ transforms = 1, hidden = [4] }}
+[produce]
+n = 40
+out = "events.npz"
+exact = true
+""")
+    assert main(["run", str(toml), "--quiet"]) == 0
+    said = capsys.readouterr()
+    judged = round(rows / 3)
+    assert f"run: not judged: {judged} rows are left for it, at least 50 are needed; give more rows" in said.out
+    validated = round((rows - judged) / 10)
+    assert f"fit: {validated} validation rows, measures take 50: the log density alone is watched" in said.err
+    assert "40 events in" in said.out

@@ -15,10 +15,11 @@ from calque.fitting import fit
 from calque.fitting.claims import check_inputs, check_settings
 from calque.folder import SIMULATIONS, ReportFolder, is_run, lock_training
 from calque.judging.report import Report
+from calque.judging.samples import LEAST_ROWS
 from calque.judging.verdict import described, fingerprints, judge, judged_before, read_inputs, resolve, settings_of
 from calque.kinds import find_kind
 from calque.mixture import runs_in
-from calque.preparing import Data, prepare
+from calque.preparing import JUDGE, Data, prepare
 from calque.producing import Production, produce
 from calque.progress import progress
 from calque.provenance import is_finished, save_categories, save_config
@@ -179,13 +180,22 @@ def run_locked(config: Config, resume: bool, quiet: bool, say: Say) -> None:
     """What `run_all` does in a folder that no other process runs in."""
     runs = train(config, resume, quiet, say)
     for run in runs:
+        rows = count_judging_rows(run)
         verdict = judged_before(run, **settings_of(run.config)) if resume else ""
-        if verdict:
+        if rows < LEAST_ROWS:
+            say(f"{run.folder}: not judged: {rows} rows are left for it, at least {LEAST_ROWS} are needed; give more "
+                "rows, or raise prepare.judging")
+        elif verdict:
             say(f"{run.folder}: judged already. {verdict}")
         else:
             say(tell(run.folder, judge(run, **settings_of(run.config))))
     if config.produce.n:
         say(str(produce_run(config, runs, resume, quiet)))
+
+
+def count_judging_rows(run: Run) -> int:
+    """Rows that a judgement of a run would have."""
+    return int((run.part == JUDGE).sum()) if run.part is not None else 0
 
 
 def tell(folder: Path | str | None, report: Report, full: bool = False) -> str:

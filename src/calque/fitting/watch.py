@@ -113,7 +113,7 @@ class Watch:
             instead = "the log density alone is watched, and the weights with its best are kept"
         else:
             instead = "nothing is compared, and the latest weights are kept"
-        warnings.warn(f"fit: {len(self.real)} validation rows, measures take {LEAST_ROWS}: {instead}; more rows, or a "
+        warnings.warn(f"fit: {len(self.rows)} validation rows, measures take {LEAST_ROWS}: {instead}; more rows, or a "
                       "larger prepare.validation, give more to watch", stacklevel=2)
 
     def look(self, loop: Loop) -> dict[str, float]:
