@@ -231,6 +231,13 @@ def test_quotes_keep_separators_and_line_ends(tmp_path: Path) -> None:
     check(path, **{"a, b": [1, 4], "c\nd": [2, 5], 'say "e"': [3, 6]})
 
 
+def test_thirty_thousand_columns_are_no_trouble(tmp_path: Path) -> None:
+    names = [f"column{place}" for place in range(30_000)]
+    path = store(tmp_path, ",".join(names) + "\n" + (",".join(["1.5"] * len(names)) + "\n") * 3)
+    table = read(path, columns=["column7", "column29999"])
+    assert table["column29999"].tolist() == [1.5] * 3
+
+
 def test_compressed_text(tmp_path: Path) -> None:
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2.5\n3,4.5\n"))
     assert read(tmp_path / "x.csv.gz")["b"].tolist() == [2.5, 4.5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import warnings
 from collections import Counter
@@ -117,7 +118,10 @@ def _find_separator(lines: Sequence[str]) -> str:
 
 def _score(lines: Sequence[str], separator: str) -> float:
     """How well a sign separates: the share of cells that hold a value, and of lines of the common width."""
-    records = list(split_lines((_join_units(line, separator) for line in lines), separator))
+    try:
+        records = list(split_lines((_join_units(line, separator) for line in lines), separator))
+    except csv.Error:  # a cell without an end: not this sign
+        return 0.0
     body = records[1:] or records
     width = _common_width(body)
     fit = sum(len(record) == width for record in body) / len(body)
