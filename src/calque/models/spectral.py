@@ -32,11 +32,13 @@ class Spectral(nn.Module):
     """
 
     direction: Tensor
+    right: Tensor | None  # of an older run, whose draws took the iteration's norm: they stay
 
     def __init__(self, weight: Tensor, axis: int, per_pixel: bool) -> None:
         super().__init__()
         self.axis, self.per_pixel = axis, per_pixel
         matrix = self.matrix(weight.detach())
+        self.register_buffer("right", None)
         self.register_buffer("direction", normalize(torch.randn(matrix.shape[:-1]), dim=-1))
         for _ in range(START):
             self.largest(matrix)
@@ -47,10 +49,12 @@ class Spectral(nn.Module):
 
     def largest(self, matrix: Tensor) -> Tensor:
         """The largest singular values (…); differentiable in the matrices."""
+        if not self.training and self.right is not None:
+            return (self.direction[..., None, :] @ matrix @ self.right[..., None])[..., 0, 0]
         if not self.training:
             exact: Tensor = torch.linalg.svdvals(matrix)[..., 0]
             return exact
-        left = self.direction
+        left, self.right = self.direction, None
         with torch.no_grad():
             for _ in range(2):
                 right = normalize((left[..., None, :] @ matrix)[..., 0, :], dim=-1)
@@ -68,7 +72,9 @@ class Spectral(nn.Module):
         """Take what PyTorch's own spectral norm saved in an older run, too."""
         if f"{prefix}_u" in state:
             state[f"{prefix}direction"] = state.pop(f"{prefix}_u")
-            state.pop(f"{prefix}_v", None)
+            state[f"{prefix}right"] = state.pop(f"{prefix}_v")
+        if f"{prefix}right" in state:
+            self.right = torch.empty_like(state[f"{prefix}right"])
         super()._load_from_state_dict(state, prefix, *given)
 
 
