@@ -113,3 +113,12 @@ def test_equal_names_under_different_parents_are_paths() -> None:
     table = read(path, columns=names)
     for name in names:
         np.testing.assert_array_equal(table[name], expected[name])
+
+
+def test_objects_that_cannot_be_read_are_listed_and_left_out() -> None:
+    path = f"{sample_file('uproot-issue-798.root')}:POOLContainer"
+    fields = {one.name: one for one in look(path).trees[0].fields}
+    assert fields["DataHeader"].dtype is None
+    assert fields["DataHeader"].kind == "DataHeader_p5"
+    with pytest.raises(DataError, match="no column of numbers in tree 'POOLContainer'"):
+        read(path)

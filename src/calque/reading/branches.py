@@ -116,7 +116,7 @@ def _columns_of_ntuple(ntuple: Any, stems: set[str] | None) -> Iterator[Column]:
 def _columns_of_branch(branch: Any, form: Any, whole: Field, path: str) -> Iterator[Column]:
     """The branch's numbers, or one column without a type where there are none."""
     leaves = [] if form is None else list(find_leaves(form))
-    if all(leaf.dtype is None for leaf in leaves):
+    if all(leaf.dtype is None for leaf in leaves) or not _is_readable(branch):
         yield Column(branch, Leaf(), whole, path)
         return
     for leaf in leaves:
@@ -143,6 +143,18 @@ def _form(branch: Any) -> Any:
         return branch.interpretation.awkward_form(branch.file)
     except Exception:
         return None
+
+
+def _is_readable(branch: Any) -> bool:
+    """Whether objects can be read: uproot lacks some ways of storing them, which only their bytes show."""
+    is_object = isinstance(getattr(branch, "interpretation", None), uproot.AsObjects)
+    if not is_object or not branch.num_entries:
+        return True
+    try:
+        branch.array(entry_stop=1, library="ak")
+    except Exception:
+        return False
+    return True
 
 
 def _typename(branch: Any) -> str:
