@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from calque.checkpoints import previous_of, read_newest
 from calque.config import build, load_config, to_toml
 from calque.errors import CalqueError
-from calque.fitting.checkpoint import previous_of, read_newest
 from calque.folder import CHECKPOINT
 from calque.mixture import load
 from calque.pipeline import train
