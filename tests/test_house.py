@@ -22,7 +22,7 @@ from calque.recipes import describe_recipes, find_recipe, shipped
 
 SOURCE = REPOSITORY / "src" / "calque"
 MODULES = sorted(SOURCE.rglob("*.py"))
-FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "locks", "progress", "threads", "geometry"]
+FLOOR = ["kinds", "table", "seeds", "errors", "extras", "atomic", "locks", "progress", "threads", "geometry", "names"]
 ORDER = [FLOOR, ["reading", "preparing", "models", "simulating", "data", "recipes"],
          ["config", "folder", "contexts", "provenance", "checkpoints", "run", "mixture"], ["judging"],
          ["fitting"], ["producing"], ["tuning"], ["checks"], ["pipeline"], ["leaderboard"], ["cli"], ["__main__"]]

@@ -12,7 +12,7 @@ from faults import FAULTS, honest, planted, table
 
 from calque.errors import CalqueError, ConfigError
 from calque.judging import Estimate, Report, judge_tables
-from calque.judging.catalogue import CATALOGUE, QUICK, Budget, chosen
+from calque.judging.catalogue import CATALOGUE, QUICK, Budget, choose_measures
 from calque.judging.glossary import GLOSSARY
 from calque.judging.report import STANDS_OUT
 from calque.judging.views import RAW
@@ -119,11 +119,11 @@ def test_bad_input_is_one_clear_line_from_every_measure(name: str, fault: str) -
 
 
 def test_measures_are_chosen_by_name() -> None:
-    assert chosen("all") == tuple(CATALOGUE)
-    assert set(chosen("quick")) == set(QUICK)
-    assert chosen(["fpd", "trees"]) == ("trees", "fpd")
+    assert choose_measures("all").names == tuple(CATALOGUE)
+    assert set(choose_measures("quick").names) == set(QUICK)
+    assert choose_measures(["fpd", "trees"]).names == ("trees", "fpd")
     with pytest.raises(ConfigError, match="nearest: trees"):
-        chosen(["trese"])
+        choose_measures(["trese"])
 
 
 TRIED = ("trees", "columns", "network", "region", "sliced", "correlation", "fpd", "kpd", "energy", "coverage",

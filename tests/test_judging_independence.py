@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import calque
+from calque.cli import main
+from calque.config import build
 from calque.errors import DataError
 from calque.judging import Classifier, Estimate, Report, figure_of_merit, judge_tables
+from calque.judging.catalogue import CATALOGUE, choose_measures
 from calque.judging.copies import find_copies, find_repeats
 from calque.judging.repeats import describe_repeats, merge_repeats
 from calque.table import Table
@@ -190,3 +196,37 @@ def test_changed_copies_are_suspicious() -> None:
     report = judge_tables(table(rows), fake, measures=["trees"])
     assert report["auc_raw"].excess < -4
     assert "suspicious" in report.verdict()
+
+
+@pytest.mark.parametrize(("asked", "names", "strict"), [
+    ("quick", ("trees", "columns", "sliced"), False), (["quick"], ("trees", "columns", "sliced"), False),
+    ("none", (), False), ([], (), False), ("columns", ("columns",), True),
+    ("sliced, columns", ("columns", "sliced"), True),
+    (["quick", "energy"], ("trees", "columns", "sliced", "energy"), True), ("all", tuple(CATALOGUE), False),
+    (["all"], tuple(CATALOGUE), False), ("all,fpd", tuple(CATALOGUE), True),
+])
+def test_words_and_names_of_measures_mean_the_same_everywhere(
+    asked: str | list[str], names: tuple[str, ...], strict: bool
+) -> None:
+    choice = choose_measures(asked)
+    assert (choice.names, choice.is_strict) == (names, strict)
+    assert build({"judge": {"measures": asked}}, "here").judge.measures == asked
+
+
+def test_words_of_measures_and_views_are_taken_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("real.npz", "fake.npz")):
+        rows = normals(200, 3, seed)
+        np.savez(name, px=rows[:, 0], py=rows[:, 1], pz=rows[:, 2])
+    taken = []
+    monkeypatch.setattr("calque.pipeline.judge", lambda *_, **given: taken.append(given) or Report((), {}, 0))
+    for words in (["--measures", "all"], ["--measures", "none"], ["--measures", "columns,fpd", "--views", "all"]):
+        assert main(["judge", "real.npz", "fake.npz", "-o", "out", *words]) == 0
+    assert [(one["measures"], one["views"]) for one in taken] == [("all", None), ("none", None), ("columns,fpd", "all")]
+    real, fake = (calque.read(name) for name in ("real.npz", "fake.npz"))
+    for views, seen in (("all", {"raw", "derived"}), ("derived", {"derived"}), ("raw, derived", {"raw", "derived"})):
+        report = judge_tables(real, fake, measures="energy", views=views)
+        assert {estimate.of for estimate in report.estimates} == seen
+    assert "nothing that was tried" in judge_tables(real, fake, measures="none").verdict()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from calque.atomic import replacing, write_bytes
+from calque.atomic import guarded, make_folder, put_in_place, replacing, write_bytes
 from calque.config import Config, load_config
 from calque.errors import FileError, nearest
 from calque.locks import Lock
@@ -26,8 +27,9 @@ TRAINING_LOCK, JUDGING_LOCK = ".training.lock", ".judging.lock"
 SIMULATIONS = "simulations.h5"
 REPORT, PAGE, PLOTS = "report.json", "report.html", "plots"
 PROGRESS = "progress"
+UNFINISHED = ".judgement.part"
 RESERVED = (CONFIG, PREPARATION, MODEL, SPLIT, CONTEXTS, PROVENANCE, HISTORY, BOARD, CHECKPOINT.partition("/")[0],
-            TRAINING_LOCK, JUDGING_LOCK, SIMULATIONS, REPORT, PAGE, PLOTS, PROGRESS, "teacher")
+            TRAINING_LOCK, JUDGING_LOCK, SIMULATIONS, REPORT, PAGE, PLOTS, PROGRESS, UNFINISHED, "teacher")
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,39 @@ class ReportFolder:
 
     folder: Path
 
-    def clear(self) -> None:
-        """Remove what an earlier judgement left: old files must not pose as new ones."""
-        for path in (self.folder / REPORT, self.page, *self.plots.glob("*.png"), *self.plots.glob("*.pdf")):
-            path.unlink(missing_ok=True)
+    @contextmanager
+    def renew(self) -> Iterator[ReportFolder]:
+        """Yield a new folder beside, to be filled; it takes the place of the old report if nothing is raised.
+
+        Until then the earlier report, its page and its plots stay as they are. The numbers come last.
+        """
+        beside = ReportFolder(self.folder / UNFINISHED)
+        shutil.rmtree(beside.folder, ignore_errors=True)  # of a judgement that was killed
+        try:
+            with guarded(self.folder):
+                make_folder(beside.folder)
+            yield beside
+            with guarded(self.folder):
+                self._take(beside)
+        finally:
+            shutil.rmtree(beside.folder, ignore_errors=True)
+
+    def _take(self, other: ReportFolder) -> None:
+        """Put the files of another folder in place of one's own, and remove what it does not have."""
+        new = [path.relative_to(other.folder) for path in other.files() if path.name != REPORT]
+        for name in new:
+            make_folder((self.folder / name).parent)
+            put_in_place(other.folder / name, self.folder / name)
+        kept = {self.folder / REPORT, *(self.folder / name for name in new)}
+        for path in self.files():
+            if path not in kept:
+                path.unlink()
+        put_in_place(other.folder / REPORT, self.folder / REPORT)
+
+    def files(self) -> list[Path]:
+        """The files of a judgement that are there."""
+        plots = [*self.plots.glob("*.png"), *self.plots.glob("*.pdf")]
+        return [path for path in (*plots, self.page, self.folder / REPORT) if path.is_file()]
 
     def save(self, report: Mapping[str, Any]) -> None:
         """Keep the numbers."""

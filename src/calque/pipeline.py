@@ -148,24 +148,27 @@ def inputs_of(config: Config) -> list[dict[str, Any]]:
             for entry, origin in zip(fingerprints(config.read), origins, strict=True)]
 
 
-def judge_folders(folders: Sequence[str], data: str | None, measures: Any, full: bool) -> Iterator[str]:
+def judge_folders(
+    folders: Sequence[str], data: str | None, measures: str | None, views: str | None, full: bool
+) -> Iterator[str]:
     """Judge runs, or folders of categories, one after another."""
-    settings = {} if measures is None else {"measures": measures}
+    given = {"measures": measures, "views": views}
+    settings = {name: value for name, value in given.items() if value is not None}
     for folder in folders:
         for run in runs_in(folder):
             yield tell(run.folder, judge(run, data=data, **{**settings_of(run.config), **settings}), full)
 
 
 def judge_files(
-    files: Sequence[str], train: str | None, reading: Mapping[str, Any], context: Sequence[str], measures: Any,
-    out: str, full: bool,
+    files: Sequence[str], train: str | None, reading: Mapping[str, Any], context: Sequence[str],
+    measures: str | None, views: str | None, out: str, full: bool,
 ) -> str:
     """Judge a file of generated events against a file of real ones."""
     if len(files) != 2:
         raise ConfigError(f"two files are judged, the real one and the generated one; {len(files)} were given")
     real, fake = files
     report = judge(real, fake, train=train, reading=reading, context=tuple(context), out=out,
-                   measures=measures or "all")
+                   measures="all" if measures is None else measures, views=views)
     return tell(out, report, full)
 
 

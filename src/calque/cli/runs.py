@@ -50,7 +50,8 @@ def fit(toml: Toml, settings: Settings = [], out: Out = None, resume: Resume = F
 def judge(
     samples: Annotated[list[str], typer.Argument(help="run folders; or two files: real and generated events")],
     quick: Annotated[bool, typer.Option("--quick", help="boosted trees, columns and slices only")] = False,
-    measures: Annotated[str | None, typer.Option(help="some measures: trees,columns,fpd")] = None,
+    measures: Annotated[str | None, typer.Option(help="all, quick, none, or some: trees,columns,fpd")] = None,
+    views: Annotated[str | None, typer.Option(help="all, or some: raw,derived")] = None,
     full: Annotated[bool, typer.Option("--full", help="show every column of every measure")] = False,
     data: Original = None,
     columns: Annotated[str | None, typer.Option(help="of two files: columns to compare: px,py,pz")] = None,
@@ -63,22 +64,23 @@ def judge(
     out: Annotated[str | None, typer.Option("--out", "-o", help="of two files: folder for the report (judged)")] = None,
 ) -> None:
     """Say how far a run is from its original, on rows it never saw; or one file of events from another."""
+    from calque.names import split_names as names_in
     from calque.pipeline import judge_files, judge_folders
 
-    chosen = "quick" if quick else measures.split(",") if measures is not None else None
-    reading = {"columns": columns.split(",") if columns else None, "weight": weight, "where": where, "layout": layout,
-               "per": split_names(per)}
+    chosen = "quick" if quick else measures
+    wanted = list(names_in(columns)) if columns else None
+    reading = {"columns": wanted, "weight": weight, "where": where, "layout": layout, "per": split_names(per)}
     given = {name: value for name, value in reading.items() if value is not None}
     of_files = {**given, **{name: value for name, value in {"train": train, "context": context, "out": out}.items()
                             if value is not None}}
     if is_folder(samples[0]):
         refuse_options("two files", "a run", of_files)
-        for told in judge_folders(samples, data, chosen, full):
+        for told in judge_folders(samples, data, chosen, views, full):
             typer.echo(told)
     else:
         refuse_options("a run", "two files", {"data": data} if data else {})
-        typer.echo(judge_files(samples, train, given, context.split(",") if context else [], chosen, out or "judged",
-                               full))
+        contexts = list(names_in(context)) if context else []
+        typer.echo(judge_files(samples, train, given, contexts, chosen, views, out or "judged", full))
 
 
 def refuse_options(belong: str, asked: str, given: dict[str, Any]) -> None:

@@ -137,7 +137,7 @@ class JudgeConfig(Section):
     neighbours: int = Field(default=10_000, ge=100)
     seeds: int = Field(default=1, ge=1)
     folds: int = Field(default=0, ge=0)
-    views: list[str] | None = None
+    views: str | list[str] | None = None
     define: dict[str, dict[str, str]] = Field(default_factory=dict)
     plots: bool = True
 

@@ -29,6 +29,7 @@ from calque.judging.showers.calibration import Calibration
 from calque.judging.showers.cells import ShowerCells
 from calque.judging.views import View
 from calque.judging.worth import Worth
+from calque.names import split_names
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,52 @@ SINGLE = ("columns", "granularity", "region", "correlation", "fpd", "kpd", "wort
 ONCE = ("conditional", "response")  # taken in the first view only: its numbers are of a context, whatever the view
 
 
-def chosen(measures: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of the measures to take, in the catalogue's order: "all", "quick", or some names.
+WORDS = {"all": tuple(CATALOGUE), "quick": QUICK, "none": ()}  # that stand for several measures
 
-    Raises ConfigError that names the nearest.
+
+@dataclass(frozen=True)
+class Choice:
+    """Measures to take, in the catalogue's order, and those of them that were asked for by name."""
+
+    names: tuple[str, ...]
+    named: tuple[str, ...]
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether measures were named: one that cannot be taken is an error then, and left out otherwise."""
+        return bool(self.named)
+
+
+def choose_measures(asked: str | Sequence[str]) -> Choice:
+    """Resolve what a configuration, the command line or a caller asks for.
+
+    Parameters
+    ----------
+    asked
+        Names of measures, and the words "all", "quick" and "none": a list, or one text with commas.
+
+    Returns
+    -------
+    Choice
+        Each measure once.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is neither; it names the nearest.
+
+    Examples
+    --------
+    >>> choose_measures("quick").names, choose_measures(["fpd", "trees"]).names, choose_measures("trees, fpd").names
+    (('trees', 'columns', 'sliced'), ('trees', 'fpd'), ('trees', 'fpd'))
     """
-    if measures == "all":
-        return tuple(CATALOGUE)
-    asked = QUICK if measures == "quick" else (measures,) if isinstance(measures, str) else tuple(measures)
-    for name in asked:
-        if name not in CATALOGUE:
-            raise ConfigError(unknown("measure", name, [*CATALOGUE, "all", "quick"]))
-    return tuple(name for name in CATALOGUE if name in asked)
+    wanted, named = set[str](), set[str]()
+    for name in split_names(asked):
+        if name in WORDS:
+            wanted |= set(WORDS[name])
+        elif name in CATALOGUE:
+            named.add(name)
+        else:
+            raise ConfigError(unknown("measure", name, [*CATALOGUE, *WORDS]))
+    return Choice(tuple(name for name in CATALOGUE if name in wanted | named),
+                  tuple(name for name in CATALOGUE if name in named))

@@ -19,7 +19,8 @@ from calque.judging.catalogue import (
     SINGLE,
     UNFIT_FOR_SHOWERS,
     Budget,
-    chosen,
+    Choice,
+    choose_measures,
 )
 from calque.judging.classifying.classifier import Classifier, Judgement
 from calque.judging.copies import check_overlap
@@ -32,6 +33,7 @@ from calque.judging.showers.challenge import challenge_views
 from calque.judging.showers.observables import number_view
 from calque.judging.tied_views import known_views, tied_views
 from calque.judging.views import RAW, View, natural_views, view
+from calque.names import split_names
 from calque.table import Table
 
 
@@ -40,7 +42,7 @@ def judge_tables(
     fake: Table,
     *,
     train: Table | None = None,
-    views: Sequence[str | View] | None = None,
+    views: str | Sequence[str | View] | None = None,
     define: Mapping[str, Mapping[str, str]] | None = None,
     measures: str | Sequence[str] = "all",
     seed: int = 0,
@@ -51,8 +53,9 @@ def judge_tables(
 
     `train` are the rows of the training: floors compare them with `real`, and copying is tested. `views` are names
     or views (default: raw, derived where there are px and py, images where there are any, and those of `define`,
-    which makes views of expressions: {"mass": {"m": "sqrt(e**2 - p**2)"}}); `measures` is "all", "quick" or names from
-    the catalogue. With the `geometry` of showers their observables stand for images, and CaloChallenge's views may be
+    which makes views of expressions: {"mass": {"m": "sqrt(e**2 - p**2)"}}); "all" are the same. `measures` is "all",
+    "quick", "none", or names from the catalogue, as a list or with commas.
+    With the `geometry` of showers their observables stand for images, and CaloChallenge's views may be
     asked for. `budget` holds the settings of `Budget`. Tables in other units than `real` are converted.
     Raises DataError where the tables cannot be compared, ConfigError for impossible settings.
     """
@@ -61,11 +64,12 @@ def judge_tables(
     seen = asked_views(real, views, define or {}, geometry)
     allowed = Budget(**budget, geometry=geometry)
     real.require(allowed.context)
-    able = possible(measures, train is not None, allowed)
-    wanted = list(made(able, seen, real, allowed, strict=not isinstance(measures, str)))
+    choice = choose_measures(measures)
+    able = possible(choice, train is not None, allowed)
+    wanted = list(made(able, seen, real, allowed, choice.is_strict))
     comparable(real, fake)
     samples = Samples.of(real, fake, train)
-    outcome = Outcome(isinstance(measures, str), notes=[*samples.notes])
+    outcome = Outcome(not choice.is_strict, notes=[*samples.notes])
     for name, measure in wanted:
         outcome.add(name, measure, samples.real, samples.fake, samples.train, seed)
     return Report(tuple(outcome.estimates), samples.sizes, seed, outcome.judgements, tuple(outcome.notes), geometry)
@@ -103,7 +107,7 @@ class Samples:
         return cls(merged, fake, known, sizes, notes)
 
 
-def possible(measures: str | Sequence[str], trained: bool, budget: Budget) -> list[str]:
+def possible(choice: Choice, trained: bool, budget: Budget) -> list[str]:
     """Measures for which everything is there; raises ConfigError where one asked for by name lacks something."""
     lacking = dict.fromkeys(() if trained else NEEDS_TRAINING, "the rows of the training (train)")
     lacking |= dict.fromkeys(() if budget.draw else NEEDS_DRAWS,
@@ -111,16 +115,15 @@ def possible(measures: str | Sequence[str], trained: bool, budget: Budget) -> li
     lacking |= dict.fromkeys(() if budget.context else NEEDS_CONTEXT,
                              "the columns that the generator was given (context)")
     lacking |= dict.fromkeys(() if budget.geometry else NEEDS_GEOMETRY, "a layout of showers (read.layout)")
-    names = chosen(measures)
-    for name in () if measures == "all" else names:
+    for name in choice.named:
         if name in lacking:
             raise ConfigError(f"the measure {name!r} needs {lacking[name]}; name them, or leave the measure out")
-    unfit = UNFIT_FOR_SHOWERS if measures == "all" and budget.geometry else ()
-    return [name for name in names if name not in lacking and name not in unfit]
+    unfit = [name for name in UNFIT_FOR_SHOWERS if budget.geometry and name not in choice.named]
+    return [name for name in choice.names if name not in lacking and name not in unfit]
 
 
 def asked_views(
-    real: Table, views: Sequence[str | View] | None, define: Mapping[str, Mapping[str, str]],
+    real: Table, views: str | Sequence[str | View] | None, define: Mapping[str, Mapping[str, str]],
     geometry: Geometry | None = None,
 ) -> list[View]:
     """The views to judge in; raises ConfigError for a name that is neither known nor defined."""
@@ -129,12 +132,17 @@ def asked_views(
     own = (*natural_views(real), *tied_views(real), *([] if summary is None else [summary]))
     natural = {known.name: known for known in own}
     natural |= {name: View.of_expressions(name, expressions) for name, expressions in define.items()}
-    if views is None:
+    if views is None or views == "all":
         return list(natural.values())
-    if not views:
+    asked_for = split_names(views) if isinstance(views, str) else views
+    if not asked_for:
         raise ConfigError("no view to judge in; leave views out, or name at least one")
     more = {known.name: known for known in (*known_views(real), *challenge_views(real, geometry))}
-    return [view(asked, natural | more) for asked in views]
+    found: dict[str, View] = {}
+    for asked in asked_for:
+        chosen = list(natural.values()) if asked == "all" else [view(asked, natural | more)]
+        found |= {one.name: one for one in chosen}
+    return list(found.values())
 
 
 def check_names(real: Table, define: Mapping[str, Mapping[str, str]]) -> None:

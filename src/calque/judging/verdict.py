@@ -15,6 +15,7 @@ from calque.geometry import Geometry
 from calque.judging.drawing.plots import draw_plots, write_plots
 from calque.judging.judge import judge_tables
 from calque.judging.page import save_page
+from calque.judging.repeats import merge_repeats
 from calque.judging.report import Report
 from calque.judging.samples import match_units
 from calque.preparing import JUDGE, TRAIN, Data
@@ -142,13 +143,14 @@ def keep(
     report: Report, real: Table, fake: Table, out: ReportFolder, plots: bool, settings: Mapping[str, Any],
     title: str, history: Sequence[Mapping[str, Any]] = (), provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the report, its plots and its page; the numbers come last and say that everything is there."""
-    out.clear()
-    if plots:
-        drawn = draw_plots(report, real, fake, history, pairs=settings.get("measures") != "quick")
-        write_plots(drawn, out.plots)
-        save_page(out.page, report, drawn, real=real, fake=fake, title=title, provenance=provenance)
-    out.save({**report.to_dict(), "settings": settings})
+    """Write the report, its plots and its page in place of an earlier one, once all of them are there."""
+    with out.renew() as new:
+        if plots:
+            shown = merge_repeats(real, fake)[0]  # errors of repeated events count them once
+            drawn = draw_plots(report, shown, fake, history, pairs=settings.get("measures") != "quick")
+            write_plots(drawn, new.plots)
+            save_page(new.page, report, drawn, real=real, fake=fake, title=title, provenance=provenance)
+        new.save({**report.to_dict(), "settings": settings})
 
 
 def settings_of(config: Config) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from calque.errors import ConfigError, unknown
-from calque.judging.catalogue import CATALOGUE, NEEDS_TRAINING, Budget
+from calque.judging.catalogue import CATALOGUE, NEEDS_TRAINING, Budget, choose_measures
 from calque.judging.classifying.classifier import Classifier
 from calque.judging.columns import Columns
 from calque.judging.columns.distances import DISTANCES
@@ -166,7 +166,7 @@ def make_watched(names: Iterable[str], real: Table, budget: Budget, train: Table
         wanted = numbers_of(measure) if name in CATALOGUE or measure == "trees" else (leading_number(name),)
         asked.setdefault(measure, []).extend(wanted)
     views, chosen = asked_views(real, None, {}, budget.geometry), []
-    for name in possible(list(asked), train is not None, budget):
+    for name in possible(choose_measures(list(asked)), train is not None, budget):
         _, whole = next(made([name], views, real, budget, strict=True))
         numbers = tuple(dict.fromkeys(asked[name]))
         reference = train if name in REFERENCED else None

@@ -15,19 +15,52 @@ if TYPE_CHECKING:
     import hist
 
 FEW = 40  # so many values get a bin each
+DECADES = 100.0  # ratio of the ends of the bulk from which bins are logarithmic
+BULK = 0.05  # share on each side that is not the bulk
+FLAT = 1e-3  # span over the largest value below which an axis is labelled from an offset
+TAILS = (0.001, 0.01, 0.05)  # shares left out on each side, until the central half fills a bin
+HALF = (0.25, 0.75)
 
 
 @dataclass(frozen=True)
 class Binning:
-    """Edges (bins + 1,) of a column and, where each bin is one value, the values (bins,)."""
+    """Edges (bins + 1,) of a column and, where each bin is one value, the values (bins,).
+
+    A `logarithmic` one has edges at equal ratios, and is drawn on a logarithmic axis. `base` is the number that an
+    axis is labelled from, where another axis decides.
+    """
 
     edges: NDArray[np.float64]
     values: NDArray[np.float64] | None = None
+    logarithmic: bool = False
+    base: float | None = None
+
+    @property
+    def middles(self) -> NDArray[np.float64]:
+        """Where the points (bins,) of bins are drawn."""
+        if self.logarithmic and self.edges[0] > 0:
+            return np.asarray(np.sqrt(self.edges[1:] * self.edges[:-1]))
+        return np.asarray((self.edges[1:] + self.edges[:-1]) / 2)
+
+    @property
+    def offset(self) -> float:
+        """Round number that the axis is labelled from: 0 unless all values are close to one far from zero.
+
+        >>> Binning(np.array([1.6e9, 1.6e9 + 99])).offset, Binning(np.array([-1.0, 120.0])).offset
+        (1600000000.0, 0.0)
+        """
+        if self.base is not None:
+            return self.base
+        low, high = float(self.edges[0]), float(self.edges[-1])
+        if self.logarithmic or high - low > FLAT * max(abs(low), abs(high)):
+            return 0.0
+        unit = 10.0 ** math.ceil(math.log10(10 * (high - low)))
+        return round((low + high) / 2 / unit) * unit
 
     @property
     def power(self) -> int:
         """Power of ten that the axis is labelled in: 0 unless numbers would be long."""
-        largest = float(np.abs(self.edges).max())
+        largest = float(np.abs(self.edges - self.offset).max())
         power = math.floor(math.log10(largest)) if largest > 0 else 0
         return power if power > 4 or power < -2 else 0
 
@@ -45,10 +78,9 @@ class Binning:
         lattice = whole_numbers(distinct) and len(distinct) > 1 and 2 * len(distinct) > np.ptp(distinct)
         if len(distinct) <= FEW and not lattice:
             return cls(around(distinct), distinct)
-        low, high = central_range(column, np.abs(weights), 0.001)
-        span = high - low
-        low = distinct[0] if low - distinct[0] < 0.1 * span else low
-        high = distinct[-1] if distinct[-1] - high < 0.1 * span else high
+        if not lattice and spans_decades(column, weights):
+            return cls.of_decades(column, weights, bins)
+        low, high = stretched(distinct, *bulk(column, np.abs(weights), bins))
         if lattice and high - low < 2 * bins:
             return cls(np.arange(low - 0.5, high + 1), np.arange(low, high + 1))
         if lattice:  # as many values in every bin, or bins alternate
@@ -57,6 +89,20 @@ class Binning:
         high = np.nextafter(high, np.inf) if high > low else low + 1
         return cls(np.linspace(low, high, bins + 1))
 
+    @classmethod
+    def of_decades(cls, column: NDArray[np.float64], weights: NDArray[np.float64], bins: int) -> Binning:
+        """Bins at equal ratios; of whole numbers, each holds one at least."""
+        kept = column > 0
+        logarithms = np.log10(column[kept])
+        ends = central_range(logarithms, np.abs(weights[kept]), TAILS[0])
+        low, high = stretched(np.unique(logarithms), *ends)
+        edges = 10.0 ** np.linspace(low, high, bins + 1)
+        edges[-1] = np.nextafter(10.0**high * (1 + 1e-12), np.inf)
+        edges[0] = min(edges[0], 10.0**low * (1 - 1e-12))
+        if whole_numbers(column):
+            edges = np.unique(np.append(np.floor(edges[:-1]), np.floor(edges[-1]) + 1)) - 0.5
+        return cls(edges, logarithmic=True)
+
     def fill(self, column: NDArray[np.float64], weights: NDArray[np.float64]) -> hist.Hist[Any]:
         """Histogram of the share of the total weight, with its variances; flow bins keep what lies outside."""
         import hist
@@ -64,6 +110,32 @@ class Binning:
         made = hist.Hist(hist.axis.Variable(self.edges), storage=hist.storage.Weight())
         made.fill(column, weight=weights)
         return made / weights.sum()
+
+
+def spans_decades(column: NDArray[np.float64], weights: NDArray[np.float64]) -> bool:
+    """Whether the bulk of a column is positive and spans two decades."""
+    low, high = central_range(column, np.abs(weights), BULK)
+    return low > 0 and high > DECADES * low
+
+
+def stretched(distinct: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
+    """Take a range to the least and the largest value, where they lie just beyond it."""
+    span = high - low
+    return (float(distinct[0]) if low - distinct[0] < 0.1 * span else low,
+            float(distinct[-1]) if distinct[-1] - high < 0.1 * span else high)
+
+
+def bulk(column: NDArray[np.float64], weights: NDArray[np.float64], bins: int) -> tuple[float, float]:
+    """Range of nearly everything, or of less where the central half would lie in one bin of it: a narrow line."""
+    order = np.argsort(column)
+    cumulative = np.cumsum(weights[order])
+    places = np.searchsorted(cumulative, cumulative[-1] * np.array(HALF))
+    first, third = column[order][np.minimum(places, len(column) - 1)]
+    for tail in TAILS:
+        low, high = central_range(column, weights, tail)
+        if third == first or third - first > 2 * (high - low) / bins:
+            return low, high
+    return low, high
 
 
 def spacing(distinct: NDArray[np.float64]) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calque.judging.drawing.binning import Binning, outside
 from calque.judging.drawing.paper import FAKE, QUIET, REAL, WORDS, entitle, figure, label_axis, label_numbers
@@ -29,8 +31,8 @@ def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Bin
     made = figure(6.4, 5.6)
     upper, lower = made.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     made.subplots_adjust(left=0.145, right=0.965, top=0.965, bottom=0.125, hspace=0.06)
-    draw_shares(upper, real, fake, told, words)
-    draw_ratio(lower, real.axes[0].edges, overlay_ratio(real, fake))
+    draw_shares(upper, real, fake, told, words, binning.middles)
+    draw_ratio(lower, real.axes[0].edges, overlay_ratio(real, fake), places=binning.middles)
     lower.set_ylabel(f"{words[1][:3]}. / {words[0]}", loc="center")
     entitle(upper)
     entitle(lower)
@@ -40,13 +42,15 @@ def overlay(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, binning: Bin
     return made
 
 
-def draw_shares(axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any], told: str, words: tuple[str, str]) -> None:
+def draw_shares(
+    axes: Axes, real: hist.Hist[Any], fake: hist.Hist[Any], told: str, words: tuple[str, str], places: Numbers
+) -> None:
     """Draw both histograms; logarithmic where they span two orders of magnitude."""
     edges = fake.axes[0].edges
     error = np.sqrt(fake.variances())
     band(axes, edges, fake.values() - error, fake.values() + error, FAKE)
     axes.stairs(fake.values(), edges, baseline=None, color=FAKE, linewidth=1.6, label=words[1])
-    points(axes, middles(edges), real.values(), np.sqrt(real.variances()), REAL, 4.5, words[0])
+    points(axes, places, real.values(), np.sqrt(real.variances()), REAL, 4.5, words[0])
     set_share_scale(axes, np.concatenate([real.values(), fake.values()]))
     axes.set_ylabel(told)
     handles, labels = axes.get_legend_handles_labels()
@@ -64,7 +68,7 @@ def set_share_scale(axes: Axes, contents: Numbers) -> None:
         axes.set_ylim(low, high * (high / low) ** 0.42)
         label_numbers(axes.yaxis)
     else:
-        axes.set_ylim(0, 1.38 * high)
+        axes.set_ylim(0, 1.5 * high)
 
 
 def outside_note(real: hist.Hist[Any], fake: hist.Hist[Any], words: tuple[str, str]) -> str | None:
@@ -77,28 +81,38 @@ def outside_note(real: hist.Hist[Any], fake: hist.Hist[Any], words: tuple[str, s
 
 @dataclass(frozen=True)
 class Ratio:
-    """Generated over real in every bin, with the generated error; `spread` is the real one. NaN without real events."""
+    """Generated over real in every bin, with the generated error; `spread` is the real one. NaN without real events.
+
+    `unmatched` marks bins with generated events and no real ones.
+    """
 
     value: Numbers
     error: Numbers
     spread: Numbers
+    unmatched: NDArray[np.bool_]
 
     @classmethod
     def of(cls, real: Numbers, real_error: Numbers, fake: Numbers, fake_error: Numbers) -> Ratio:
         """Divide."""
         divisor = np.where(real > 0, real, np.nan)
-        return cls(fake / divisor, fake_error / divisor, real_error / divisor)
+        return cls(fake / divisor, fake_error / divisor, real_error / divisor, (fake > 0) & ~(real > 0))
 
 
-def draw_ratio(axes: Axes, edges: Numbers, ratio: Ratio, reach: float | None = None) -> None:
-    """Draw generated / real with the generated error, the real error as a band; triangles lie beyond the axis."""
-    centres = middles(edges)
+def draw_ratio(
+    axes: Axes, edges: Numbers, ratio: Ratio, reach: float | None = None, places: Numbers | None = None
+) -> None:
+    """Draw generated / real with the generated error, the real error as a band; triangles lie beyond the axis.
+
+    A triangle upwards is also where there are generated events only, one downwards where there are real ones only.
+    """
+    centres = middles(edges) if places is None else places
     reach = reach or ratio_reach(ratio.value, np.hypot(ratio.error, ratio.spread))
     axes.axhline(1, color=QUIET, linewidth=1)
     spread = np.nan_to_num(ratio.spread)
     band(axes, edges, 1 - spread, 1 + spread, QUIET)
     points(axes, centres, ratio.value, ratio.error, FAKE, 3.8)
-    for beyond, marker, side in ((ratio.value > 1 + reach, "^", 1), (ratio.value < 1 - reach, "v", -1)):
+    above, below = (ratio.value > 1 + reach) | ratio.unmatched, ratio.value < 1 - reach
+    for beyond, marker, side in ((above, "^", 1), (below, "v", -1)):
         place = np.full(int(beyond.sum()), 1 + 0.92 * side * reach)
         axes.plot(centres[beyond], place, marker, color=FAKE, markersize=4.5)
     axes.set_ylim(1 - reach, 1 + reach)
@@ -136,12 +150,21 @@ def in_words(real: hist.Hist[Any], fake: hist.Hist[Any], label: str, words: tupl
     """Say what an overlay shows: bins, range, and how far the ratio goes where events are."""
     edges, ratio = real.axes[0].edges, overlay_ratio(real, fake).value
     known = (real.values() > LEAST_SHARE) & np.isfinite(ratio)
-    span = f"{label}: {len(ratio)} bins from {number(edges[0])} to {number(edges[-1])}"
+    digits = distinguishing(edges)
+    span = f"{label}: {len(ratio)} bins from {number(edges[0], digits)} to {number(edges[-1], digits)}"
+    alone = float(fake.values()[overlay_ratio(real, fake).unmatched].sum())
+    span += f"; {number(100 * alone, 2)} % of the {words[1]} events in bins without {words[0]} ones" if alone else ""
     if not known.any():
         return span
     low, high = ratio[known].min(), ratio[known].max()
     return (f"{span}; {words[1]} over {words[0]} between {low:.2f} and {high:.2f} in bins with more than "
             f"{100 * LEAST_SHARE:g} % of the events")
+
+
+def distinguishing(edges: Numbers) -> int:
+    """Digits that tell the ends of an axis apart, three at least."""
+    largest, span = float(np.abs(edges).max()), float(edges[-1] - edges[0])
+    return max(3, math.ceil(math.log10(largest / span)) + 2) if largest > 0 and span > 0 else 3
 
 
 def overlay_ratio(real: hist.Hist[Any], fake: hist.Hist[Any]) -> Ratio:

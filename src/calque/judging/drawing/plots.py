@@ -140,7 +140,9 @@ def tail(
     binning = Binning.of(*real)
     if binning.values is not None and len(binning.values) <= MOST_NAMED:
         return
-    both = tails.tails(real, fake)
+    both = tails.tails(real, fake, binning.logarithmic)
+    if not both:
+        return
     made = tails.draw_tails(both, label, binning)
     yield Plot(f"tails_{file}", label, "tails", made, tails.in_words(both, label), tails.in_numbers(both, label), name)
 

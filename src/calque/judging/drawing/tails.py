@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BEGIN, END = 0.1, 1e-4  # shares of the real events between which a tail is drawn
 LEAST_ROWS = 4.0  # effective rows beyond the last place
 STEPS = 24
+STEEP = 30.0  # ratio of the ends of a tail from which its places are at equal ratios
 TOLD = (0.01, 0.001)  # shares that are told in words
 
 
@@ -56,45 +57,57 @@ def share_beyond(column: Numbers, weights: Numbers, places: Numbers, side: int) 
     return share, np.sqrt(np.maximum(variance, 0)) / abs(held[-1])
 
 
-def tails(real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers]) -> tuple[Tail, Tail]:
-    """Follow both tails of a column, each sample as (column, weights), from 10 % of the real events outwards."""
+def tails(
+    real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], logarithmic: bool = False
+) -> tuple[Tail, ...]:
+    """Follow the tails of a column, each sample as (column, weights), from 10 % of the real events outwards.
+
+    A side whose outermost value is a heap of 10 % of the real events has no tail. `logarithmic` asks for places at
+    equal ratios, where they are positive.
+    """
     column, weights = real
     begins = central_range(column, np.abs(weights), BEGIN)
     ends = central_range(column, np.abs(weights), END, LEAST_ROWS)
-    return follow(real, fake, -1, begins[0], ends[0]), follow(real, fake, 1, begins[1], ends[1])
+    sides = zip((-1, 1), begins, ends, strict=True)
+    return tuple(follow(real, fake, side, begin, end, logarithmic) for side, begin, end in sides if begin != end)
 
 
-def follow(real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], side: int, begin: float, end: float) -> Tail:
-    """Take shares at equal steps; a tail without extent takes one step beyond."""
-    if begin == end:
-        end = begin + side * max(abs(begin), 1.0)
-    places = np.linspace(min(begin, end), max(begin, end), STEPS)
+def follow(
+    real: tuple[Numbers, Numbers], fake: tuple[Numbers, Numbers], side: int, begin: float, end: float,
+    logarithmic: bool = False,
+) -> Tail:
+    """Take shares at equal steps, or at equal ratios."""
+    low, high = min(begin, end), max(begin, end)
+    spaced = np.geomspace if logarithmic and 0 < STEEP * low < high else np.linspace
+    places = np.asarray(spaced(low, high, STEPS), dtype=np.float64)
     return Tail(side, places, *share_beyond(*real, places, side), *share_beyond(*fake, places, side))
 
 
-def draw_tails(pair: tuple[Tail, Tail], label: str, binning: Binning) -> Figure:
-    """Draw the lower tail left and the upper right, generated / real below each."""
+def draw_tails(pair: tuple[Tail, ...], label: str, binning: Binning) -> Figure:
+    """Draw the lower tail left and the upper right, generated / real below each; or the only one."""
     made = figure(6.4, 5.0)
-    panels = made.subplots(2, 2, sharex="col", sharey="row", height_ratios=(3, 1))
+    panels = made.subplots(2, len(pair), sharex="col", sharey="row", height_ratios=(3, 1), squeeze=False)
     made.subplots_adjust(left=0.145, right=0.965, top=0.93, bottom=0.14, hspace=0.06, wspace=0.07)
     reach = ratio_reach(*(np.concatenate(parts) for parts in zip(*map(known, pair), strict=True)))
     for place, tail in enumerate(pair):
         upper, lower = panels[:, place]
         draw_shares(upper, tail)
-        draw_ratio(lower, steps(tail.places), tail.ratio, reach)
-        entitle(upper, ("share at or below", "share at or above")[place])
+        edges = steps(tail.places)
+        draw_ratio(lower, edges, tail.ratio, reach, tail.places)
+        entitle(upper, "share at or below" if tail.side < 0 else "share at or above")
         entitle(lower)
-        lower.set_xlim(*steps(tail.places)[[0, -1]])
-        lower.locator_params(axis="x", nbins=4)
-        label_axis(lower, "x", label, binning)
+        lower.set_xlim(edges[0], edges[-1])
+        label_axis(lower, "x", label, Binning(edges, logarithmic=are_ratios(tail.places), base=binning.offset))
         upper.tick_params(labelleft=not place)
         lower.tick_params(labelleft=not place)
     set_scale(panels[0, 0], pair)
     for axes, text in ((panels[0, 0], "share of events"), (panels[1, 0], "gen. / real")):
         axes.set_ylabel(text, loc="top" if axes is panels[0, 0] else "center")
-    panels[1, 0].set_xlabel("")
-    panels[1, 1].set_ylabel("")
-    panels[0, 1].legend(loc="upper right")
+    if len(pair) > 1:
+        if panels[1, 0].get_xlabel() == panels[1, 1].get_xlabel():
+            panels[1, 0].set_xlabel("")
+        panels[1, 1].set_ylabel("")
+    panels[0, -1].legend(loc="upper right")
     made.align_ylabels(panels[:, 0])
     return made
 
@@ -112,7 +125,7 @@ def draw_shares(axes: Axes, tail: Tail) -> None:
     axes.plot(tail.places, tail.fake, color=FAKE, linewidth=1.6, label="generated")
 
 
-def set_scale(axes: Axes, pair: tuple[Tail, Tail]) -> None:
+def set_scale(axes: Axes, pair: tuple[Tail, ...]) -> None:
     """Share one logarithmic scale, from the last real event to a little above where the tails begin."""
     shares = np.concatenate([tail.real for tail in pair])
     axes.set_yscale("log")
@@ -121,12 +134,22 @@ def set_scale(axes: Axes, pair: tuple[Tail, Tail]) -> None:
 
 
 def steps(places: Numbers) -> Numbers:
-    """Edges halfway between places at equal steps."""
+    """Edges halfway between places at equal steps, or at equal ratios."""
+    if are_ratios(places):
+        return np.asarray(np.exp(steps(np.log(places))))
     half = (places[1] - places[0]) / 2
     return np.concatenate([[places[0] - half], middles(places), [places[-1] + half]])
 
 
-def in_words(pair: tuple[Tail, Tail], label: str) -> str:
+def are_ratios(places: Numbers) -> bool:
+    """Whether places are at equal ratios."""
+    if places[0] <= 0:
+        return False
+    return bool(np.allclose(np.diff(np.log(places)), np.log(places[1] / places[0]))
+                and not np.allclose(np.diff(places), places[1] - places[0]))
+
+
+def in_words(pair: tuple[Tail, ...], label: str) -> str:
     """Say where the last real 1 % and 0.1 % begin, and what share of the generated events lies there."""
     told = []
     for tail in pair:
@@ -140,16 +163,12 @@ def in_words(pair: tuple[Tail, Tail], label: str) -> str:
     return f"Tails of {label}: " + ("; ".join(told) or "neither falls below 1 % of the real events")
 
 
-def in_numbers(pair: tuple[Tail, Tail], label: str) -> Data:
-    """Give the places of both tails, lower then upper, as columns."""
-    lower, upper = pair
-
-    def both(lower: Numbers, upper: Numbers) -> Numbers:
-        return np.concatenate([lower, upper])
-
-    error = [np.hypot(tail.ratio.error, tail.ratio.value * tail.ratio.spread) for tail in pair]
-    return Data("points", {label: both(lower.places, upper.places)}, {
-        "real": both(lower.real, upper.real), "real_error": both(lower.real_error, upper.real_error),
-        "generated": both(lower.fake, upper.fake), "generated_error": both(lower.fake_error, upper.fake_error),
-        "ratio": both(lower.ratio.value, upper.ratio.value), "ratio_error": both(*error),
-    })
+def in_numbers(pair: tuple[Tail, ...], label: str) -> Data:
+    """Give the places of the tails, lower then upper, as columns."""
+    columns = [{
+        "real": tail.real, "real_error": tail.real_error, "generated": tail.fake, "generated_error": tail.fake_error,
+        "ratio": tail.ratio.value,
+        "ratio_error": np.hypot(tail.ratio.error, tail.ratio.value * tail.ratio.spread),
+    } for tail in pair]
+    joined = {name: np.concatenate([each[name] for each in columns]) for name in columns[0]}
+    return Data("points", {label: np.concatenate([tail.places for tail in pair])}, joined)
