@@ -199,10 +199,11 @@ def test_changed_copies_are_suspicious() -> None:
 
 
 @pytest.mark.parametrize(("asked", "names", "strict"), [
-    ("quick", ("trees", "columns", "sliced"), False), (["quick"], ("trees", "columns", "sliced"), False),
+    ("quick", ("trees", "columns", "beyond", "sliced"), False),
+    (["quick"], ("trees", "columns", "beyond", "sliced"), False),
     ("none", (), False), ([], (), False), ("columns", ("columns",), True),
     ("sliced, columns", ("columns", "sliced"), True),
-    (["quick", "energy"], ("trees", "columns", "sliced", "energy"), True), ("all", tuple(CATALOGUE), False),
+    (["quick", "energy"], ("trees", "columns", "beyond", "sliced", "energy"), True), ("all", tuple(CATALOGUE), False),
     (["all"], tuple(CATALOGUE), False), ("all,fpd", tuple(CATALOGUE), True),
 ])
 def test_words_and_names_of_measures_mean_the_same_everywhere(

@@ -11,6 +11,7 @@ from calque.judging.classifying.classifier import Classifier
 from calque.judging.classifying.region import Region
 from calque.judging.classifying.trees import Kind
 from calque.judging.columns import Columns
+from calque.judging.columns.beyond import Beyond
 from calque.judging.columns.granularity import Granularity
 from calque.judging.conditional.auc import ConditionalAUC
 from calque.judging.conditional.ranks import Draw, Ranks
@@ -64,6 +65,7 @@ Make = Callable[[View, Budget], Measure]
 CATALOGUE: dict[str, Make] = {
     "trees": lambda view, budget: budget.classifier(budget.kind, view),
     "columns": lambda view, budget: Columns(view),
+    "beyond": lambda view, budget: Beyond(view),
     "granularity": lambda view, _: Granularity(view),
     "network": lambda view, budget: budget.classifier(budget.network, view),
     "region": lambda view, budget: Region(replace(budget.classifier("fast", view), repeats=1, folds=0)),
@@ -83,14 +85,14 @@ CATALOGUE: dict[str, Make] = {
     "cells": lambda _, budget: ShowerCells(budget.geometry),
 }
 FEW = 500  # showers whose contexts are drawn for again and again: a good generator of them may be slow
-QUICK = ("trees", "columns", "sliced")
+QUICK = ("trees", "columns", "beyond", "sliced")
 NEEDS_TRAINING = ("copying", "worth")
 NEEDS_CONTEXT = ("conditional", "ranks", "response")
 NEEDS_DRAWS = ("response",)
 NEEDS_GEOMETRY = ("calibration", "cells")  # of the showers themselves, whatever the view
 UNFIT_FOR_SHOWERS = ("response",)  # two showers of one energy are not alike
 PIXELS = ("response",)  # images, not numbers
-SINGLE = ("columns", "granularity", "region", "correlation", "fpd", "kpd", "worth", "conditional",
+SINGLE = ("columns", "beyond", "granularity", "region", "correlation", "fpd", "kpd", "worth", "conditional",
           "ranks")  # numbers, not pixels
 ONCE = ("conditional", "response")  # taken in the first view only: its numbers are of a context, whatever the view
 
@@ -132,7 +134,7 @@ def choose_measures(asked: str | Sequence[str]) -> Choice:
     Examples
     --------
     >>> choose_measures("quick").names, choose_measures(["fpd", "trees"]).names, choose_measures("trees, fpd").names
-    (('trees', 'columns', 'sliced'), ('trees', 'fpd'), ('trees', 'fpd'))
+    (('trees', 'columns', 'beyond', 'sliced'), ('trees', 'fpd'), ('trees', 'fpd'))
     """
     wanted, named = set[str](), set[str]()
     for name in split_names(asked):

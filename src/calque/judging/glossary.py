@@ -85,6 +85,18 @@ GLOSSARY: dict[str, Entry] = {
         "Upper tail",
         "Mean distance of the highest events from the median, generated over real: 1 is the same.",
     ),
+    "beyond_low": Entry(
+        "Below low quantiles",
+        "Generated over real events below the real 1 % or 0.1 % quantile, or the minimum: 1 is the same.",
+    ),
+    "beyond_high": Entry(
+        "Above high quantiles",
+        "Generated over real events above the real 99 % or 99.9 % quantile, or the maximum: 1 is the same.",
+    ),
+    "support": Entry(
+        "Outside the support",
+        "Share of generated values where no real event is: negative, not whole, beyond the extremes.",
+    ),
     "sliced_wasserstein": Entry(
         "Sliced Wasserstein",
         "Wasserstein-1 averaged over directions in all scaled columns: 0 is the same.",

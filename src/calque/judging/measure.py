@@ -19,7 +19,8 @@ class Estimate:
 
     `measure` is what was measured, `of` the column or view in which. `error` and `floor_error` are one standard
     deviation; a floor or an error that was not estimated is NaN. `error` says how well the value is known,
-    `null_error` and `null_skew`, where they are known, how the measure scatters where both samples agree. `how` says
+    `null_error` and `null_skew`, where they are known, how the measure scatters where both samples agree;
+    `significance` is the distance from the floor in standard deviations where an exact test gives it. `how` says
     in words where value, error and floor come from, `worse` which way is bad ("away": both, from the floor);
     `details` holds plain numbers and strings.
 
@@ -39,6 +40,7 @@ class Estimate:
     details: Mapping[str, Any] = field(default_factory=dict)
     null_error: float = math.nan
     null_skew: float = 0.0
+    significance: float = math.nan
 
     @property
     def name(self) -> str:
@@ -52,6 +54,8 @@ class Estimate:
         Where equal samples scatter more to the bad side, as those of a squared distance do, it is the number of
         standard deviations that are as rare in a normal distribution.
         """
+        if not math.isnan(self.significance):
+            return self.significance
         spread = math.hypot(self.error if math.isnan(self.null_error) else self.null_error, self.floor_error)
         distance = self.value - self.floor
         worse = {"higher": distance, "lower": -distance, "away": abs(distance)}[self.worse]

@@ -20,7 +20,9 @@ SUSPICIOUS = 4.0  # standard deviations below the floor: closer to the real rows
 MOST_REPEATED = 0.01  # share of generated rows that may equal a training row by chance
 CLASSIFIERS = ("auc", "auc_network")
 MEANING = "?: far below its floor, closer to the judged rows than real rows are; suspicious, not good"
-COLUMNS = ("ks", "wasserstein", "chi2", "kl", "js", "separation", "tail_low", "tail_high")
+COLUMNS = ("ks", "wasserstein", "chi2", "kl", "js", "separation", "tail_low", "tail_high",
+           "beyond_low", "beyond_high", "support")
+IMPOSSIBLE = (" negative", " not a whole number", " other than its ")  # kinds of values outside the support
 LAYERS = ("sparsity", "cell_spectrum")
 MAY_BE_BETTER = ("worth", "precision", "recall", "response", "response_in_bins")  # than real against real
 
@@ -147,6 +149,14 @@ class Report:
         if column is not None and excess(column) >= CERTAIN:
             yield (f"worst in {column.of} ({explained(column.measure).title} {excess(column):.0f} standard deviations "
                    "beyond its floor)")
+        yield from self.words_of_impossible()
+
+    def words_of_impossible(self) -> Iterable[str]:
+        """Generated values of a kind that no real event has, however few: negative ones, fractions, other codes."""
+        for estimate in self.of("support"):
+            where = str(estimate.details.get("where", ""))
+            if any(kind in where for kind in IMPOSSIBLE):
+                yield f"{100 * estimate.details['share_there']:.2g} % of the generated events have {where}, no real one has"
 
     def words_of_regions(self) -> Iterable[str]:
         """The corner with certainly too many or too few events."""
