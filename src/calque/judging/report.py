@@ -156,7 +156,8 @@ class Report:
         for estimate in self.of("support"):
             where = str(estimate.details.get("where", ""))
             if any(kind in where for kind in IMPOSSIBLE):
-                yield f"{100 * estimate.details['share_there']:.2g} % of the generated events have {where}, no real one has"
+                share = 100 * float(estimate.details["share_there"])
+                yield f"{share:.2g} % of the generated events have {where}, no real one has"
 
     def words_of_regions(self) -> Iterable[str]:
         """The corner with certainly too many or too few events."""
