@@ -11,7 +11,7 @@ from calque.contexts import fix
 from calque.errors import CalqueError, ConfigError, FileError
 from calque.fitting.watch import check_watch
 from calque.folder import RESERVED
-from calque.judging.catalogue import chosen
+from calque.judging.catalogue import choose_measures
 from calque.judging.judge import asked_views
 from calque.judging.verdict import resolve
 from calque.preparing import JUDGE, Data
@@ -39,7 +39,7 @@ def check_early(config: Config) -> None:
         if name in RESERVED:
             raise ConfigError(f"a category cannot be called {name!r}: a run folder keeps something of its own there")
     for part in [config.category(name) for name in config.categories] or [config]:
-        chosen(part.judge.measures)
+        choose_measures(part.judge.measures)
         check_watch(part.fit)
         check_learnt(config.produce.unweight and config.produce.n > 0, part)
     if config.produce.n:
