@@ -147,8 +147,9 @@ def _form(branch: Any) -> Any:
 
 def _is_readable(branch: Any) -> bool:
     """Whether objects can be read: uproot lacks some ways of storing them, which only their bytes show."""
-    is_object = isinstance(getattr(branch, "interpretation", None), uproot.AsObjects)
-    if not is_object or not branch.num_entries:
+    kind = getattr(branch, "interpretation", None)
+    kind = kind.content if isinstance(kind, uproot.AsJagged) else kind
+    if not isinstance(kind, uproot.AsObjects | uproot.AsStridedObjects) or not branch.num_entries:
         return True
     try:
         branch.array(entry_stop=1, library="ak")
