@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +238,34 @@ def test_thirty_thousand_columns_are_no_trouble(tmp_path: Path) -> None:
     path = store(tmp_path, ",".join(names) + "\n" + (",".join(["1.5"] * len(names)) + "\n") * 3)
     table = read(path, columns=["column7", "column29999"])
     assert table["column29999"].tolist() == [1.5] * 3
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from calque.reading.formats import format_of
+list(format_of(Path("x.csv")).iterate(Path(sys.argv[1]), "", ["a"], 10))
+"""
+
+
+def test_a_program_that_has_read_text_ends_in_peace(tmp_path: Path) -> None:
+    """No thread of a library is left that reads from a file while the interpreter ends."""
+    path = store(tmp_path, "a,b\n" + "1.5,2\n" * 60)
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", PROGRAM, str(path)], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_blocks_end_where_records_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int) -> None:
+    """Whatever the length of a block, with line ends in quotes and comments between."""
+    monkeypatch.setattr("calque.reading.text.BLOCK", size)
+    monkeypatch.setattr("calque.reading.text.LINES", 0)
+    lines = "".join(f'"{row}","a\nb, {row}",{row / 4}\n# note, {row}\n\n' for row in range(50))
+    path = store(tmp_path, '"n","word\n",x\n' + lines)
+    table = read(path)
+    assert table["n"].tolist() == list(range(50))
+    assert table["x"].tolist() == [row / 4 for row in range(50)]
 
 
 def test_compressed_text(tmp_path: Path) -> None:

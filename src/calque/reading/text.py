@@ -17,7 +17,7 @@ from calque.reading.formats import Compression, Field, Format, Writer, first_lin
 from calque.reading.names import make_unique
 from calque.reading.text_dialect import Dialect, find_dialect
 from calque.reading.text_kinds import TYPES, Column, to_numbers
-from calque.reading.text_lines import CleanLines, number_records, opened
+from calque.reading.text_lines import iterate_blocks, number_records, opened
 from calque.reading.text_titles import FALSEHOODS, MISSING, TRUTHS
 from calque.reading.text_writer import LineWriter
 from calque.table import Array
@@ -131,35 +131,44 @@ def _batches(path: Path, dialect: Dialect, types: Mapping[int, Any], torn: bool)
     with opened(path) as file:
         for _ in range(dialect.skip):
             file.readline()
-        lines = CleanLines(file, dialect.separator == " ", torn)
-        try:
-            yield from _open(lines, dialect, types)
-        except pyarrow.ArrowInvalid as error:
-            _raise_line(path, dialect, error)
+        # a wide file comes in larger blocks: each column of a block has a cost of its own
+        size = min(max(BLOCK, LINES * dialect.line), LARGEST_BLOCK)
+        options = _options(dialect, types)
+        for block in iterate_blocks(file, size, dialect.separator == " ", torn):
+            try:
+                yield from _parse_block(block, options)
+            except pyarrow.ArrowInvalid as error:
+                _raise_line(path, dialect, error)
 
 
-def _open(lines: CleanLines, dialect: Dialect, types: Mapping[int, Any]) -> Iterator[Any]:
-    # a wide file comes in larger blocks: each column of a block has a cost of its own
-    block = min(max(BLOCK, LINES * dialect.line, 2 * dialect.line), LARGEST_BLOCK)
+def _parse_block(block: bytes, options: Mapping[str, Any]) -> list[Any]:
+    """One record batch; none where a block holds no row."""
+    if not block.strip():
+        return []
+    # one thread, and one chunk: threads of arrow may outlive the program that started them
+    names = options["read_options"].column_names
+    whole = pyarrow.csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names)
+    table = pyarrow.csv.read_csv(pyarrow.BufferReader(block), **{**options, "read_options": whole})
+    batches: list[Any] = table.combine_chunks().to_batches()
+    return batches
+
+
+def _options(dialect: Dialect, types: Mapping[int, Any]) -> dict[str, Any]:
+    """What arrow has to know of a file; columns are named by their places."""
     names = [str(place) for place in range(len(dialect.titles))]
     separator = "\t" if dialect.separator == " " else dialect.separator
-    try:
-        yield from pyarrow.csv.open_csv(
-            lines,
-            read_options=pyarrow.csv.ReadOptions(block_size=block, column_names=names),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={str(place): kind for place, kind in types.items()},
-                include_columns=[str(place) for place in types],
-                null_values=sorted(MISSING),
-                true_values=TRUTHS,
-                false_values=FALSEHOODS,
-                strings_can_be_null=True,
-            ),
-        )
-    except pyarrow.ArrowInvalid as error:
-        if "Empty CSV file" not in str(error):
-            raise
+    return {
+        "read_options": pyarrow.csv.ReadOptions(column_names=names),
+        "parse_options": pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        "convert_options": pyarrow.csv.ConvertOptions(
+            column_types={str(place): kind for place, kind in types.items()},
+            include_columns=[str(place) for place in types],
+            null_values=sorted(MISSING),
+            true_values=TRUTHS,
+            false_values=FALSEHOODS,
+            strings_can_be_null=True,
+        ),
+    }
 
 
 def _raise_line(path: Path, dialect: Dialect, error: Exception) -> None:

@@ -16,7 +16,6 @@ from calque.errors import FileError
 COMMENT = re.compile(rb"^[ \t]*#(?!N/?A\b)[^\n]*\n?", re.MULTILINE)
 BLANKS = re.compile(rb"[ \t]+")
 EDGES = re.compile(rb"^\t|\t(?=\r?$)", re.MULTILINE)
-BLOCK = 1 << 22
 HEAD = 1 << 16
 LONGEST = 1 << 26  # bytes of one line
 PACKED = b"\x1f\x8b"  # how what gzip wrote begins
@@ -37,53 +36,48 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-class CleanLines(io.RawIOBase):
-    """A file of bytes without its comments, for arrow.
+def iterate_blocks(file: IO[bytes], size: int, blanks: bool, torn: bool) -> Iterator[bytes]:
+    """Split a file into blocks of whole records without comments, for arrow.
+
+    Arrow gets bytes, not the file: its own threads would still read from the file when the program ends.
 
     Parameters
     ----------
     file : binary file
         From where the first row begins.
+    size : int
+        Bytes of a block.
     blanks : bool
         Whether blanks separate the columns; a run of them becomes one tab.
     torn : bool
         Whether the last line counts only where it is whole.
+
+    Yields
+    ------
+    bytes
+        Lines; a line end in quotes ends no block.
     """
-
-    def __init__(self, file: IO[bytes], blanks: bool, torn: bool) -> None:
-        self.file, self.blanks, self.torn = file, blanks, torn
-        self.held, self.rest, self.ended = b"", b"", False
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """Read up to `size` bytes."""
-        while not self.ended and (size < 0 or len(self.held) < size):
-            self._add_block()
-        size = len(self.held) if size < 0 else size
-        part, self.held = self.held[:size], self.held[size:]
-        return part
-
-    def _add_block(self) -> None:
-        block = self.file.read(BLOCK)
-        self.ended = not block
-        text = self.rest + block
+    rest = b""
+    while block := file.read(size):
+        text = rest + block
         cut = text.rfind(b"\n") + 1
-        if self.ended and not self.torn:
-            cut = len(text)
-        self.rest = text[cut:]
-        self.held += self._clean(text[:cut])
-        if len(self.rest) > LONGEST:
-            raise ValueError(f"a line is longer than {LONGEST >> 20} MB")
+        if text.count(b'"', 0, cut) % 2:
+            cut = 0  # within quotes: more has to be read
+        rest = text[cut:]
+        if len(rest) > max(LONGEST, 2 * size):
+            raise ValueError(f"a line or a text in quotes is longer than {LONGEST >> 20} MB")
+        if cut:
+            yield _clean_lines(text[:cut], blanks)
+    if rest and not torn:
+        yield _clean_lines(rest, blanks)
 
-    def _clean(self, lines: bytes) -> bytes:
-        if b"#" in lines:
-            lines = COMMENT.sub(b"", lines)
-        if self.blanks:
-            lines = EDGES.sub(b"", BLANKS.sub(b"\t", lines))
-        return lines
+
+def _clean_lines(lines: bytes, blanks: bool) -> bytes:
+    if b"#" in lines:
+        lines = COMMENT.sub(b"", lines)
+    if blanks:
+        lines = EDGES.sub(b"", BLANKS.sub(b"\t", lines))
+    return lines
 
 
 def number_lines(path: Path) -> Iterator[tuple[int, str]]:
