@@ -24,7 +24,8 @@ from calque.run import Run
 from calque.simulating.parametric import Parametric
 from calque.table import Array, Layout, Table
 from calque.tuning import Tuned, load_tuned, tune
-from calque.tuning.sight import corrected, look_at, regressed
+from calque.tuning.correction import fit_correction, regress, standardise
+from calque.tuning.sight import correct_sight, look_at
 from calque.tuning.stages import Stages
 from calque.tuning.teaching import Teaching
 from calque.tuning.tuned import widening
@@ -148,16 +149,34 @@ def test_what_an_emulator_lacks_is_corrected() -> None:
     looks = sight.all_of(images)
     torch.testing.assert_close(looks.mean(0), torch.zeros(2), atol=1e-4, rtol=0)
     torch.testing.assert_close(torch.cov(looks.T), torch.eye(2), atol=1e-3, rtol=0)
-    mended = corrected(sight, parameters, images, torch.randn(50_000, 2))
+    mended = correct_sight(sight, parameters, images, torch.randn(50_000, 2))
     assert mended.noise == 4
-    fresh = 2 + torch.randn(50_000, 2)
-    inputs = torch.nn.functional.pad(fresh, (0, 1), value=1.0).double()
-    wanted = regressed(sight.of_images(true.sample(torch.randn(50_000, 2), fresh)).double(), inputs)
-    got = regressed(mended.of_parameters(fresh, torch.randn(50_000, 4)).double(), inputs)
-    before = regressed(sight.emulated(fresh, torch.randn(50_000, 2)).double(), inputs)
-    for ours, theirs, earlier in zip(got, wanted, before, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=0.02, rtol=0.05)
-        assert float((earlier - theirs).abs().max()) > 0.1
+    fresh = 2 + torch.randn(50_000, 2) * torch.tensor([1.0, 0.5])
+    u = standardise(fresh, fresh.mean(0), fresh.std(0)).double()
+    wanted, got, before = (regress(seen, u) for seen in (
+        sight.of_images(true.sample(torch.randn(50_000, 2), fresh)),
+        mended.of_parameters(fresh, torch.randn(50_000, 4)),
+        sight.emulated(fresh, torch.randn(50_000, 2))))
+    torch.testing.assert_close(got[0], wanted[0], atol=0.02, rtol=0.05)
+    torch.testing.assert_close(torch.cov(got[1].T), torch.cov(wanted[1].T), atol=0.02, rtol=0.05)
+    assert float((before[0] - wanted[0]).abs().max()) > 0.1
+    assert float((torch.cov(before[1].T) - torch.cov(wanted[1].T)).abs().max()) > 0.1
+
+
+def test_noise_that_depends_on_the_parameters_is_corrected() -> None:
+    """A curved mean and a width that grows with a parameter: both are found, and end where the fit ends."""
+    torch.manual_seed(1)
+    parameters = torch.randn(20_000, 2)
+    first, second = parameters.T
+    mean = torch.stack([0.3 * first**2 + 0.2, 0.5 * first * second], 1)
+    simulated = mean + 0.4 * torch.exp(0.5 * second)[:, None] * torch.randn(20_000, 2)
+    found = fit_correction(parameters, simulated, torch.zeros(20_000, 2), is_deterministic=True)
+    place = torch.tensor([[1.5, -1.0]]).repeat(50_000, 1)
+    drawn = found.apply(torch.zeros(50_000, 2), place, torch.randn(50_000, 2))
+    torch.testing.assert_close(drawn.mean(0), torch.tensor([0.3 * 2.25 + 0.2, -0.75]), atol=0.03, rtol=0)
+    torch.testing.assert_close(drawn.std(0), torch.full((2,), 0.4 * np.exp(-0.5)), atol=0.02, rtol=0)
+    far, farther = (found.apply(torch.zeros(1, 2), torch.full((1, 2), at), torch.ones(1, 2)) for at in (9.0, 90.0))
+    torch.testing.assert_close(far, farther)
 
 
 def test_images_that_are_all_alike_have_no_distribution(crude: Run) -> None:

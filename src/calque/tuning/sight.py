@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from calque.errors import DataError
 from calque.models import Generator
 from calque.table import Layout
+from calque.tuning.correction import Correction, fit_correction
 
 FLAT = 1e-12  # variance of a summary that says nothing
 ROWS = 500  # images in one pass: memory stays small
@@ -22,8 +23,8 @@ class Sight:
 
     `summary` estimates the parameters of an image. Summaries are shifted by `mean` and turned by `whiten`, so that
     those of the data have mean zero, width one and no correlations. A `shortcut` is a small network that has learnt the
-    mean summary of the emulator's images: a tuner's steps take a hundredth of the time. What images near the data show
-    to be lacking is added: `bias` + (t − `centre`) · `tilt`, and normal noise turned by `spread`.
+    mean summary of the emulator's images: a tuner's steps take a hundredth of the time. The `correction` adds what
+    images near the data show to be lacking.
     """
 
     emulator: Generator
@@ -31,15 +32,12 @@ class Sight:
     mean: Tensor
     whiten: Tensor
     shortcut: Generator | None = None
-    centre: Tensor = field(default_factory=lambda: torch.zeros(0))
-    bias: Tensor = field(default_factory=lambda: torch.zeros(0))
-    tilt: Tensor = field(default_factory=lambda: torch.zeros(0))
-    spread: Tensor = field(default_factory=lambda: torch.zeros(0))
+    correction: Correction | None = None
 
     @property
     def noise(self) -> int:
         """Normals per parameter vector: those of its image, and of what is lacking."""
-        return self.of_image + len(self.spread)
+        return self.of_image + (self.correction.noise if self.correction else 0)
 
     @property
     def of_image(self) -> int:
@@ -63,9 +61,9 @@ class Sight:
     def of_parameters(self, parameters: Tensor, noise: Tensor) -> Tensor:
         """Summaries (N, P) of parameters, corrected."""
         seen = self.emulated(parameters, noise[:, : self.of_image])
-        if not len(self.bias):
+        if self.correction is None:
             return seen
-        return seen + self.bias + (parameters - self.centre) @ self.tilt + noise[:, self.of_image :] @ self.spread
+        return self.correction.apply(seen, parameters, noise[:, self.of_image :])
 
 
 @torch.no_grad()
@@ -86,26 +84,15 @@ def look_at(emulator: Generator, summary: Generator, data: Tensor) -> Sight:
     return replace(plain, mean=seen.mean(0).float(), whiten=whiten.float())
 
 
-def corrected(sight: Sight, parameters: Tensor, images: Tensor, noise: Tensor) -> Sight:
-    """The same sight with what it lacks of images (N, D) of the parameters (N, P), which nothing has learnt from.
+def correct_sight(sight: Sight, parameters: Tensor, images: Tensor, noise: Tensor) -> Sight:
+    """The same sight with what it lacks of images (N, D) of encoded parameters (N, P), which nothing has learnt from.
 
-    Two linear regressions on the parameters tell the mean difference; noise is added where the images' summaries
-    scatter more about theirs than those of the sight do. `noise` (N, of_image) draws the latter.
+    `noise` (N, of_image) draws the emulated images that they are compared with.
     """
-    centre = parameters.mean(0)
-    inputs = torch.nn.functional.pad(parameters - centre, (0, 1), value=1.0).double()
-    both = [seen.double() for seen in (sight.all_of(images), in_parts(sight.emulated, parameters, noise))]
-    (lack, simulated), (excess, emulated) = (regressed(seen, inputs) for seen in both)
-    values, vectors = torch.linalg.eigh(simulated - emulated)
-    spread = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    slope = (lack - excess).float()
-    return replace(sight, centre=centre, tilt=slope[:-1], bias=slope[-1], spread=spread.float())
-
-
-def regressed(seen: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Linear regression of summaries (N, P) on inputs (N, Q): coefficients (Q, P), covariance of the rest (P, P)."""
-    slope = torch.linalg.lstsq(inputs, seen).solution
-    return slope, torch.cov((seen - inputs @ slope).T).reshape(seen.shape[1], -1)
+    simulated = sight.all_of(images)
+    emulated = in_parts(sight.emulated, parameters, noise)
+    correction = fit_correction(parameters, simulated, emulated, is_deterministic=not sight.of_image)
+    return replace(sight, correction=correction)
 
 
 class BoundedParameters(Generator):

@@ -21,7 +21,7 @@ from calque.run import build_generator
 from calque.seeds import derive, numpy_stream, torch_stream
 from calque.table import Array, Layout
 from calque.tuning.question import Question
-from calque.tuning.sight import BoundedParameters, EmulatedImages, Seen, Sight, corrected, in_parts, look_at
+from calque.tuning.sight import BoundedParameters, EmulatedImages, Seen, Sight, correct_sight, in_parts, look_at
 from calque.tuning.stages import Rows, Stages
 from calque.tuning.trainings import settings
 
@@ -101,7 +101,7 @@ class Teaching:
         emulator = self.emulate(f"emulator-{number}", sight.emulator, refine)
         closer = self.shortcut(f"shortcut-{number}", look_at(emulator, summary, self.question.data))
         noise = self.normals(f"correct-{number}", int(held.sum()), closer.of_image)
-        return corrected(closer, parameters[held], images[held], noise)
+        return correct_sight(closer, parameters[held], images[held], noise)
 
     @property
     def frozen(self) -> bool:
