@@ -82,7 +82,7 @@ def read_newest(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def read_checked(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Counters and tensors of a checkpoint; raises ValueError where its hash differs."""
     with safe_open(path, "pt") as archive:
-        described = archive.metadata()
+        described = archive.metadata() or {"counters": '{"step": 0}'}  # older files of a tuning have none
         tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
     counters = described["counters"]
     if "sha256" in described and described["sha256"] != hash_of(tensors, counters):
