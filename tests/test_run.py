@@ -21,7 +21,7 @@ from calque.judging.verdict import judge, judged_before, reread
 from calque.mixture import Mixture, load, runs_in
 from calque.models import DenseGenerator
 from calque.preparing import TRAIN, prepare
-from calque.provenance import is_finished, save_categories, unsealed
+from calque.provenance import hash_of, is_finished, save_categories, unsealed, write_sealed
 from calque.reading import fingerprint, write
 from calque.run import BLOCK, Run, chunk, load_run
 from calque.table import Layout, Table
@@ -353,6 +353,10 @@ def test_an_input_that_moved_is_named_and_another_is_refused(judged: tuple[Path,
     copied = Path(shutil.copytree(folder, tmp_path / "run"))
     config = copied / "config.toml"
     config.write_text(config.read_text().replace(str(source), str(tmp_path / "muons.npz")))
+    written = json.loads((copied / "provenance.json").read_text())
+    hashes = {**written.pop("files"), "config.toml": hash_of(config.read_bytes())}
+    written.pop("sha256")
+    write_sealed(copied, {**written, "files": hashes})
     with pytest.raises(FileError, match=r"no file 'muons.npz'"):
         judge(copied)
     shutil.copy(source, tmp_path / "moved.npz")

@@ -16,7 +16,7 @@ from calque.fitting.claims import check_inputs, check_settings
 from calque.folder import SIMULATIONS, ReportFolder, is_run, lock_training
 from calque.judging.report import Report
 from calque.judging.samples import LEAST_ROWS
-from calque.judging.verdict import described, fingerprints, judge, judged_before, read_inputs, resolve, settings_of
+from calque.judging.verdict import fingerprints, judge, judged_before, read_inputs, resolve, settings_of
 from calque.kinds import find_kind
 from calque.mixture import runs_in
 from calque.preparing import JUDGE, Data, prepare
@@ -101,6 +101,7 @@ def read_parts(config: Config, resume: bool, say: Say) -> dict[str, tuple[Config
     Raises DataError where no category has a row.
     """
     samples: dict[str, tuple[Config, Data | None]] = {}
+    reasons: list[str] = []
     for name, part in parts(config).items():
         finished = resume and is_finished(Path(part.out))
         try:
@@ -109,9 +110,9 @@ def read_parts(config: Config, resume: bool, say: Say) -> dict[str, tuple[Config
             if not config.categories:
                 raise
             say(f"{part.out}: category left out, {error}")
+            reasons.append(str(error))
     if not samples:
-        files = described(config.read)
-        raise DataError(f"no rows in {files} for any of the categories {', '.join(config.categories)}")
+        raise DataError(f"no category has a row ({', '.join(config.categories)}); {reasons[0]}")
     return samples
 
 
