@@ -23,6 +23,7 @@ from calque.reading.names import escape_name
 from calque.table import Array
 
 CHUNK_BYTES = 1 << 20
+SPARE_BYTES = 1 << 18  # for what HDF5 itself writes about the columns
 WHOLE = "whole"  # rows and check sums of the columns that were flushed: an attribute of what is being written
 
 
@@ -94,7 +95,7 @@ class GroupWriter:
     """Datasets that grow together."""
 
     def __init__(self, path: Path, tree: str, units: Mapping[str, str], compression: Compression) -> None:
-        self.units, self.filters = dict(units), _filters(compression)
+        self.path, self.units, self.filters = path, dict(units), _filters(compression)
         # columns come back in the order in which they were made, not of the alphabet
         self.file = h5py.File(path, "w", track_order=True)
         self.sums: dict[str, int] = {}
@@ -106,6 +107,7 @@ class GroupWriter:
 
     def write(self, columns: Mapping[str, Array]) -> None:
         """Append rows; the first call makes the datasets."""
+        _check_space(self.path, sum(array.nbytes + _chunk_bytes(array) for array in columns.values()))
         with _let_go(self.file):
             for name, array in columns.items():
                 dataset = self.datasets.get(name) or self._create(name, array)
@@ -117,6 +119,8 @@ class GroupWriter:
 
     def close(self) -> None:
         """Close the file."""
+        if self.file:
+            _check_space(self.path, 0)
         with _let_go(self.file):
             if self.file:
                 self.group.attrs.pop(WHOLE, None)
@@ -128,8 +132,7 @@ class GroupWriter:
 
     def _create(self, name: str, array: Array) -> Any:
         event = array.shape[1:]
-        size = array.dtype.itemsize * int(np.prod(event, dtype=int))
-        chunks = (int(np.clip(CHUNK_BYTES // max(size, 1), 1, 1 << 16)), *event)
+        chunks = (_chunk_rows(array), *event)
         spelt = escape_name(name)
         dataset = self.group.create_dataset(
             spelt, (0, *event), array.dtype, maxshape=(None, *event), chunks=chunks, **self.filters
@@ -140,6 +143,36 @@ class GroupWriter:
             dataset.attrs["unit"] = self.units[name]
         self.datasets[name] = dataset
         return dataset
+
+
+def _row_bytes(array: Array) -> int:
+    """Bytes of one event of a column."""
+    return array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=int))
+
+
+def _chunk_rows(array: Array) -> int:
+    """Events of a chunk: about CHUNK_BYTES of them."""
+    return int(np.clip(CHUNK_BYTES // max(_row_bytes(array), 1), 1, 1 << 16))
+
+
+def _chunk_bytes(array: Array) -> int:
+    return _chunk_rows(array) * _row_bytes(array)
+
+
+def _check_space(path: Path, size: int) -> None:
+    """Raise OSError where the disk, or the limit of the process, has no room for `size` more bytes.
+
+    HDF5 keeps pages in a cache: it may crash the process when it cannot write them any more. So room
+    is allocated and given back before it is asked to write.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        end = os.fstat(file.fileno()).st_size
+        try:
+            os.posix_fallocate(file.fileno(), end, size + SPARE_BYTES)
+        finally:
+            os.ftruncate(file.fileno(), end)
 
 
 @contextmanager
