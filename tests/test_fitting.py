@@ -78,6 +78,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "flow matching in one step": {"kind": "flow-matching", "model": {"layers": 1, "solver": "euler", "passes": 1}},
     "emulator": {"kind": "emulator", "model": {"features": 8, "nodes": 16}},
     "grainy emulator": {"kind": "emulator", "model": {"features": 8, "nodes": 16, "grain": True}},
+    "convolutional emulator": {"kind": "convolutional-emulator", "model": {"base": 4, "layers": 2}},
     "siamese emulator": {"kind": "siamese-emulator", "model": {"features": 8, "nodes": 16}},
     "least squares against a siamese network alone": {
         "kind": "siamese-emulator", "objective": {"pixel": 0.0, "adversary": 1.0, "game": "least-squares"}},
@@ -359,7 +360,7 @@ def load_config_of(folder: Path) -> Config:
     ({"optimiser": {"name": "adamm"}}, "fit.optimiser.name = 'adamm'"),
     ({"batch": 10_000}, "1800 training rows are fewer than a batch of 10000; lower fit.batch"),
     ({"device": "tpu"}, "no device 'tpu' here"),
-    ({"watch": "kss"}, r"no measure 'kss' to watch \(fit.measures\); nearest: ks"),
+    ({"watch": "kss"}, r"no measure 'kss' to watch \(fit.watch, fit.measures\); nearest: ks"),
     ({"kind": "gan", "model": {}, "watch": "log_prob"}, "kind 'gan' has no density to watch"),
     ({"kind": "gan", "model": {"output": "tanh"}}, r"go from -\S+ to \S+, but .* in \[-1, 1\]; .*'minmax \*"),
     ({"kind": "vae", "model": {"likelihood": "bernoulli"}}, r"in \[0, 1\]; .*fit.model.likelihood = .gaussian."),

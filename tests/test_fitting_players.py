@@ -316,8 +316,8 @@ def test_patience_does_not_count_while_networks_grow(monkeypatch: pytest.MonkeyP
     """Of a measure that never improves: two looks at the whole network, and no earlier weights."""
     from calque.fitting import watch
 
-    monkeypatch.setattr(watch, "watched", lambda *given: {"auc": 0.5 + 0.01 * next(counter)})
     counter = iter(range(100))
+    monkeypatch.setattr(watch.Watch, "compare", lambda *given: {"auc": 0.5 + 0.01 * next(counter)})
     stream = np.random.default_rng(0)
     table = Table.of({"image": stream.normal(size=(400, 8, 8)).astype("f4")})
     run = fit(

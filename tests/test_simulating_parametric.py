@@ -449,7 +449,7 @@ def test_parameters_of_a_file_are_simulated_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"parameters": "none.h5"}, "there is no such file; it may also be 'prior' or 'truth'"),
+    ({"parameters": "none.h5"}, "is no file; it may also be 'prior' or 'truth'"),
     ({"parameters": "found.csv", "n": 5}, "holds 3 parameter vectors; n = 5"),
     ({"parameters": "found.csv", "space": {"m": (0.0, 1.2)}}, "outside the space of simulator 'lines' in 1 of 3"),
 ])

@@ -108,7 +108,7 @@ def test_they_are_written_and_read(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"n": 0}, "n = 0"), ({"n": 5, "parameters": "true"}, "'truth'"), ({"n": 5, "hart": True}, "nearest: hard"),
-    ({"n": 5, "hard": "perhaps"}, "hard = 'perhaps'"), ({}, "how many: n"),
+    ({"n": 5, "hard": "perhaps"}, "hard = 'perhaps'"), ({}, "setting 'n'"),
     ({"n": 5, "space": {"n": (0, 1)}}, "nearest: m"),
     ({"n": 5, "space": {"m": (1, 1)}}, "m from 1 to 1 is no range"),
 ])

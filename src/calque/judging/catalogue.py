@@ -137,6 +137,8 @@ def choose_measures(asked: str | Sequence[str]) -> Choice:
     (('trees', 'columns', 'beyond', 'sliced'), ('trees', 'fpd'), ('trees', 'fpd'))
     """
     wanted, named = set[str](), set[str]()
+    if isinstance(asked, str) and not split_names(asked):
+        raise ConfigError(unknown("measure", asked, [*CATALOGUE, *WORDS]))
     for name in split_names(asked):
         if name in WORDS:
             wanted |= set(WORDS[name])

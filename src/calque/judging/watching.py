@@ -23,6 +23,7 @@ NULL_TRAININGS = 2  # for the same reason
 NUMBERS: dict[str, tuple[str, ...]] = {  # of measures that give several; the first is watched by the measure's name
     "trees": ("auc", "chi2", "overlap"),
     "columns": ("ks", "wasserstein", "column_chi2", "kl", "js", "separation", "tail_low", "tail_high"),
+    "beyond": ("support", "beyond_low", "beyond_high"),
     "network": ("auc_network", "js_network"),
     "sliced": ("sliced_wasserstein",),
     "coverage": ("coverage", "precision", "recall", "density"),

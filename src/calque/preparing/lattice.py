@@ -89,13 +89,13 @@ def find_rounded(column: Array, values: Array, rounding: float) -> Grid | None:
 
 
 def roundings(column: Array) -> list[float]:
-    """Relative rounding of a column: of its own type, and of single precision where its numbers were kept in it."""
+    """Relative roundings of a column, the coarsest first: single precision where it holds all numbers, its own type."""
     if column.dtype.kind != "f":
         return [float(np.finfo(np.float64).eps) / 2]
     kinds = [column.dtype]
     with np.errstate(over="ignore"):
         if column.dtype.itemsize > 4 and (column == column.astype(np.float32)).all():
-            kinds.append(np.dtype(np.float32))
+            kinds.insert(0, np.dtype(np.float32))
     return [float(np.finfo(kind).eps) / 2 for kind in kinds]
 
 
@@ -181,7 +181,7 @@ class Lattice(Elementwise):
         """The lattice that is given, from the first value on, or that is found."""
         if not self.step:
             return find_lattice(column)
-        error = roundings(column)[-1]
+        error = roundings(column)[0]
         grid = as_decimal(float(column[0]), self.step, float(np.ptp(column)), OFF * error * float(np.abs(column).max()))
         return replace(grid, rounding=error)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from calque.errors import ConfigError, DataError, FileError
+from calque.errors import ConfigError, DataError
 from calque.simulating.calls import Array
 from calque.simulating.parametric import Parametric
 from calque.simulating.simulator import Progress, Simulator
@@ -45,8 +45,7 @@ class Sample(Simulator):
             if value is not None and (value != int(value) or value < 1):
                 raise ConfigError(f"{name} = {value}: it must be whole and at least 1")
         if self.parameters not in LAWS and not Path(self.parameters).is_file():
-            raise FileError(f"parameters = {self.parameters!r}: there is no such file; it may also be "
-                            "'prior' or 'truth'")
+            raise ConfigError(f"parameters = {self.parameters!r} is no file; it may also be 'prior' or 'truth'")
 
     @property
     def total(self) -> int:

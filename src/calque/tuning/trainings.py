@@ -41,7 +41,11 @@ def settings(config: TuneConfig, table: str) -> Config:
     base = {**DEFAULTS[table], "watch": "latest"}
     if table == "fit" and config.critic == "images":
         base = merge(base, IMAGE_CRITIC)
-    return build_config({"fit": merge(base, given)}, f"[tune.{table}]")
+    wanted = merge(base, given)
+    kind = wanted["kind"]
+    if "preset" not in given and kind in KINDS and wanted.get("preset") not in KINDS[kind].presets:
+        wanted.pop("preset", None)  # only kinds that have it learn with the faster settings
+    return build_config({"fit": wanted}, f"[tune.{table}]")
 
 
 def check_settings(config: TuneConfig, run: Run, frozen: bool) -> None:
