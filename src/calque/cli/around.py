@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from calque.cli.options import Layout, Per, Quiet, app, split_names
+from calque.cli.options import Layout, Per, Quiet, app, parse_per
 
 
 @app.command()
@@ -23,7 +23,7 @@ def look(
     from calque.reading import look as look_into
 
     for path in files:
-        typer.echo(look_into(path, tree, layout=layout, per=split_names(per)))
+        typer.echo(look_into(path, tree, layout=layout, per=parse_per(per)))
 
 
 @app.command()

@@ -38,6 +38,6 @@ def common(
     """read → prepare → fit → judge → produce."""
 
 
-def split_names(text: str | None) -> str | list[str] | None:
+def parse_per(text: str | None) -> str | list[str] | None:
     """One name, or a list of those between commas."""
     return text.split(",") if text and "," in text else text

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from calque.cli.options import Layout, Original, Out, Per, Quiet, Resume, Settings, Toml, app, split_names
+from calque.cli.options import Layout, Original, Out, Per, Quiet, Resume, Settings, Toml, app, parse_per
 
 
 def load_settings(toml: str, settings: list[str], out: str | None) -> Any:
@@ -64,12 +64,12 @@ def judge(
     out: Annotated[str | None, typer.Option("--out", "-o", help="of two files: folder for the report (judged)")] = None,
 ) -> None:
     """Say how far a run is from its original, on rows it never saw; or one file of events from another."""
-    from calque.names import split_names as names_in
+    from calque.names import split_names
     from calque.pipeline import judge_files, judge_folders
 
     chosen = "quick" if quick else measures
-    wanted = list(names_in(columns)) if columns else None
-    reading = {"columns": wanted, "weight": weight, "where": where, "layout": layout, "per": split_names(per)}
+    wanted = list(split_names(columns)) if columns else None
+    reading = {"columns": wanted, "weight": weight, "where": where, "layout": layout, "per": parse_per(per)}
     given = {name: value for name, value in reading.items() if value is not None}
     of_files = {**given, **{name: value for name, value in {"train": train, "context": context, "out": out}.items()
                             if value is not None}}
@@ -79,7 +79,7 @@ def judge(
             typer.echo(told)
     else:
         refuse_options("a run", "two files", {"data": data} if data else {})
-        contexts = list(names_in(context)) if context else []
+        contexts = list(split_names(context)) if context else []
         typer.echo(judge_files(samples, train, given, contexts, chosen, views, out or "judged", full))
 
 
