@@ -86,8 +86,9 @@ class Column:
         present = texts.drop_null() if texts.null_count else texts
         if not len(present):
             return True
+        first = str(present[0].as_py())
         for kind in WIDER[self.kind]:
-            values = _convert(present, kind)
+            values = _convert(present, kind) if _is_possible(first, kind) else None
             if values is not None:
                 self._note(kind, values, present)
                 return True
@@ -132,11 +133,17 @@ class Column:
             self.fault = "holds numbers only up to line {line}, where it holds {example!r}"
         self.kind = "text"
 
-
     def _begins_with_truth(self, texts: Any) -> bool:
         if self.kind != "empty":
             return self.kind == "bool"
         return texts.drop_null()[0].as_py() in (*TRUTHS, *FALSEHOODS)
+
+
+def _is_possible(text: str, kind: str) -> bool:
+    """Whether a text may stand for a value of a type: a quick look that saves a failing conversion."""
+    if kind == "bool":
+        return text in TRUTHS or text in FALSEHOODS
+    return kind == "float64" or not any(sign in text for sign in ".eEnN")
 
 
 def tidy(texts: Any, comma: bool) -> Any:
@@ -156,8 +163,8 @@ def _convert(texts: Any, kind: str) -> Any:
         words = compute.is_in(texts, WORDS)
         return texts.cast(pyarrow.bool_()) if compute.all(words).as_py() else None
     try:
-        # a few first: to fail on many takes long
-        texts.slice(0, TRIED).cast(TYPES[kind])
+        if len(texts) > TRIED:  # a few first: to fail on many takes long
+            texts.slice(0, TRIED).cast(TYPES[kind])
         return texts.cast(TYPES[kind])
     except pyarrow.ArrowInvalid:
         return None
