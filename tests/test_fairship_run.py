@@ -58,5 +58,5 @@ def test_all_categories_without_rows_are_an_error(tmp_path: Path) -> None:
     write_cbmsim(tmp_path / "ship.root", events=20)
     settings = [f"read.files={tmp_path}/ship.root", "read.where=pz > 1e6", *QUICK]
     config = load_config(find_recipe("fairship"), settings, str(tmp_path / "run"))
-    with pytest.raises(DataError, match=r"no category has a row \(on_axis, off_axis\); no rows in .*ship\.root: the condition"):
+    with pytest.raises(DataError, match=r"no category has a row \(on_axis, off_axis\); no rows in"):
         train(config, quiet=True)
