@@ -182,3 +182,14 @@ def test_the_command_line_shows_particles(tmp_path: Path) -> None:
     assert "10 rows" in shown
     assert shown == f"{look(path, per='Muon')}\n"
     assert "10 rows" in CliRunner().invoke(app, ["look", str(path), "--per", "Muon_pt,Muon_charge"]).output
+
+
+def test_bookkeeping_of_objects_need_not_be_as_long(tmp_path: Path) -> None:
+    bits = ak.Array([[1, 2, 3], [4]])
+    path = write_ntuple(tmp_path / "x", {"Jet_pt": ak.Array([[1.5, 2.5], [3.5]]), "Jet_fBits": bits})
+    with pytest.raises(DataError, match="have 2 and 3 entries in event 0"):
+        read(path, per="Jet")
+    with uproot.recreate(tmp_path / "y.root") as file:
+        file.mktree("t", {"Jet.pt": "var * float64", "Jet.fBits": "var * int64"})
+        file["t"].extend({"Jet.pt": ak.Array([[1.5, 2.5], [3.5]]), "Jet.fBits": bits})
+    assert read(tmp_path / "y.root", per="Jet")["Jet.pt"].tolist() == [1.5, 2.5, 3.5]

@@ -96,7 +96,7 @@ def _columns_of_tree(tree: Any, stems: set[str] | None) -> Iterator[Column]:
             continue
         name = branch.name if shared[branch.name] == 1 else path
         unit = units.get(branch.name) or _bracketed(branch.title)
-        whole = Field(name, None, (), unit, int(tree.num_entries), _typename(branch))
+        whole = Field(name, None, (), unit, int(branch.num_entries), _typename(branch))
         yield from _columns_of_branch(branch, _form(branch), whole, path)
 
 
@@ -116,7 +116,7 @@ def _columns_of_ntuple(ntuple: Any, stems: set[str] | None) -> Iterator[Column]:
 def _columns_of_branch(branch: Any, form: Any, whole: Field, path: str) -> Iterator[Column]:
     """The branch's numbers, or one column without a type where there are none."""
     leaves = [] if form is None else list(find_leaves(form))
-    if all(leaf.dtype is None for leaf in leaves) or not _is_readable(branch):
+    if all(leaf.dtype is None for leaf in leaves) or not _is_readable(branch, form, leaves):
         yield Column(branch, Leaf(), whole, path)
         return
     for leaf in leaves:
@@ -145,12 +145,19 @@ def _form(branch: Any) -> Any:
         return None
 
 
-def _is_readable(branch: Any) -> bool:
-    """Whether objects can be read: uproot lacks some ways of storing them, which only their bytes show."""
+def _is_readable(branch: Any, form: Any, leaves: Sequence[Leaf]) -> bool:
+    """Whether objects can be read: uproot lacks some ways of storing them, which only their bytes show.
+
+    Objects with lists of text or objects are not tried: where uproot takes other bytes for the length of such a list,
+    it fills the memory.
+    """
     kind = getattr(branch, "interpretation", None)
     kind = kind.content if isinstance(kind, uproot.AsJagged) else kind
     if not isinstance(kind, uproot.AsObjects | uproot.AsStridedObjects) or not branch.num_entries:
         return True
+    deep = form.is_record and any(leaf.is_list and leaf.dtype is None for leaf in leaves)
+    if deep and isinstance(kind, uproot.AsObjects):
+        return False
     try:
         branch.array(entry_stop=1, library="ak")
     except Exception:

@@ -65,6 +65,8 @@ def find_leaves(form: Any, leaf: Leaf | None = None) -> Iterator[Leaf]:
     leaf = leaf or Leaf()
     if form.is_record:
         for name, content in zip(form.fields, form.contents, strict=True):
+            if name.startswith("@"):  # bookkeeping that uproot leaves out of the values
+                continue
             yield from find_leaves(content, replace(leaf, path=(*leaf.path, name)))
     elif form.is_numpy:
         yield _number_leaf(form, leaf)

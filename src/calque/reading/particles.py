@@ -15,6 +15,8 @@ from calque.table import Array
 
 Per = str | Sequence[str]  # the prefix of a collection, or the names of lists
 SEPARATOR = re.compile(r"[_./]")
+# members of TObject, and second branches of one name: they need not be as long as the other lists
+BOOKKEEPING = re.compile(r"\bf(UniqueID|Bits)$|;\d+$")
 FIRST_EVENTS = 1000
 SHOWN = 4
 
@@ -128,7 +130,9 @@ class Particles(Format):
     def _describe_events(self, path: Path, tree: str) -> list[Field]:
         """Columns of the file, looked up once."""
         if (path, tree) not in self._known:
-            self._known[path, tree] = self.inner.describe(path, tree)
+            fields = self.inner.describe(path, tree)
+            events = max((one.rows or 0 for one in fields), default=0)
+            self._known[path, tree] = [_leave_out(one) if one.rows not in (None, events) else one for one in fields]
         return self._known[path, tree]
 
 
@@ -146,9 +150,14 @@ def _entry(one: Field) -> Field:
     return replace(one, dtype=one.item, item=None, rows=None)
 
 
+def _leave_out(one: Field) -> Field:
+    """A column that does not have a value in every event."""
+    return replace(one, dtype=None, item=None, kind=f"{one.kind}, {one.rows} entries")
+
+
 def _find_collection(per: str, lists: Mapping[str, Field], path: Path) -> list[Field]:
     prefix = per.rstrip("_./ ")
-    found = [one for one in lists.values() if _belongs(one, prefix)]
+    found = [one for one in lists.values() if _belongs(one, prefix) and not BOOKKEEPING.search(one.name)]
     if not found:
         known = list(dict.fromkeys(_collection_of(one) for one in lists.values()))
         raise DataError(unknown("collection of lists", per, known, f"in {path}, for read.per"))

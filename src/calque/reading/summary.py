@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -30,7 +31,7 @@ class ColumnSummary:
     @classmethod
     def of(cls, values: Array, weights: Array) -> ColumnSummary:
         """Summarise values (N, ...) with weights (N,)."""
-        flat = np.ma.filled(values.reshape(len(values), -1).astype(np.float64), np.nan)
+        flat = np.ma.filled(values.reshape(len(values), math.prod(values.shape[1:])).astype(np.float64), np.nan)
         good = np.isfinite(flat)
         if not good.any():
             return cls(nonfinite=flat.size)
