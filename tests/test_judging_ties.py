@@ -58,6 +58,29 @@ def test_grain_that_generated_rows_lack_is_found_and_nothing_else(name: str, kno
     assert lacking.excess > 5
 
 
+def test_single_precision_alone_is_no_grain() -> None:
+    """The same law, drawn in double precision and by an exponential in single precision."""
+    stream = np.random.default_rng(5)
+    real, fake = (np.exp(stream.normal(2, 1, 40_000)).astype("f4") for _ in range(2))
+    drawn = np.exp(np.round(np.log(fake), 5)).astype("f4")
+    assert len(np.unique(drawn)) < 0.95 * len(np.unique(fake)), "it does repeat more often"
+    assert grain(real[:20_000], drawn[:20_000], real[20_000:]).excess < 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weighted_and_unweighted_rows_of_one_law_repeat_alike(seed: int) -> None:
+    """A few thousand values, drawn by their probability or evenly and weighted with it."""
+    stream = np.random.default_rng(seed)
+    values, share = stream.normal(size=4000), np.exp(-np.arange(4000) / 800)
+    share /= share.sum()
+    even = stream.integers(0, 4000, 40_000)
+    real = Table.of({"x": values[even], "w": share[even]}, weight="w")
+    fake = Table.of({"x": values[stream.choice(4000, 20_000, p=share)]})
+    found, = Granularity()(real.rows(slice(0, None, 2)), fake, real.rows(slice(1, None, 2)), seed)
+    assert found.details["generated"] > 0.1, "values do repeat"
+    assert found.excess < 4
+
+
 def test_values_that_a_generator_repeats_are_found_too() -> None:
     stream = np.random.default_rng(1)
     real, fake, train = (smooth(stream) for _ in range(3))

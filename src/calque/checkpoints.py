@@ -25,14 +25,14 @@ Which = Literal["best", "latest"]
 
 def store(path: Path, tensors: dict[str, Tensor], counters: str) -> None:
     """Write a checkpoint with its hash; the one that was there becomes the one before it."""
-    content = save(tensors, {"counters": counters, "sha256": hash_of(tensors, counters)})
+    content = save(tensors, {"counters": counters, "sha256": hash_tensors(tensors, counters)})
     with replacing(path) as beside:
         beside.write_bytes(content)
         if path.is_file():
             os.replace(path, previous_of(path))
 
 
-def hash_of(tensors: Mapping[str, Tensor], counters: str) -> str:
+def hash_tensors(tensors: Mapping[str, Tensor], counters: str) -> str:
     """What identifies a checkpoint: names, types, shapes and numbers of its tensors, and its counters."""
     digest = hashlib.sha256(counters.encode())
     for name in sorted(tensors):
@@ -67,7 +67,7 @@ def read_newest(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     faults = []
     for place in (path, previous_of(path)):
         try:
-            found = read_checked(place)
+            found = read_checkpoint(place)
         except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
             faults.append(f"{place.name}: {first_line(error)}")
             continue
@@ -79,13 +79,13 @@ def read_newest(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                     "the start with --resume, or choose another with --out")
 
 
-def read_checked(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Counters and tensors of a checkpoint; raises ValueError where its hash differs."""
     with safe_open(path, "pt") as archive:
         described = archive.metadata() or {"counters": '{"step": 0}'}  # older files of a tuning have none
         tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
     counters = described["counters"]
-    if "sha256" in described and described["sha256"] != hash_of(tensors, counters):
+    if "sha256" in described and described["sha256"] != hash_tensors(tensors, counters):
         raise ValueError("its hash differs from what was saved")
     found = json.loads(counters)
     return {**found, "step": int(found["step"])}, tensors

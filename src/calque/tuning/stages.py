@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from calque.checkpoints import has_checkpoint, read_checked, remove_checkpoint, store
+from calque.checkpoints import has_checkpoint, read_checkpoint, remove_checkpoint, store
 from calque.config import Config
 from calque.fitting.batches import Batches
 from calque.fitting.checkpoint import load_checkpoint, save_checkpoint
@@ -106,7 +106,7 @@ class Stages:
 def recall_trained(path: Path, generator: Generator) -> bool:
     """Take the weights that were trained before; says whether they are whole."""
     try:
-        generator.load_state_dict(read_checked(path)[1])
+        generator.load_state_dict(read_checkpoint(path)[1])
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
         warnings.warn(f"{path} is damaged ({first_line(error)}): it is trained again", stacklevel=3)
         return False
